@@ -1,0 +1,249 @@
+"""`CascadeRouter`: learns from complete data, and opens a session for each query."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cascade_engine._arrays import check_names
+from cascade_engine._session import Decider, Session
+from cascade_engine._simulation import Outcome, simulate
+from cascade_engine._tuning import Frontier, Policy, check_budget, coin, trace_frontier
+from cascade_engine._types import Query
+from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
+from cascade_engine.estimators import (
+    Estimates,
+    LinearCostEstimator,
+    LogprobEstimator,
+    PriorEstimator,
+    TokenCostEstimator,
+)
+from cascade_engine.strategies import ThresholdCascade, TuningData, find_strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._costs import Price
+    from cascade_engine._dataset import CascadeDataset
+    from cascade_engine.estimators import CostEstimator, QualityEstimator
+    from cascade_engine.strategies import Strategy
+
+__all__ = ["CascadeRouter"]
+
+#: Before any fit, an answer is accepted at this geometric mean token probability.
+UNFITTED_THRESHOLD = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Complete data as a simulation needs it."""
+
+    evidence: Any
+    expected_cost: FloatArray
+    quality: FloatArray
+    cost: FloatArray
+
+
+class CascadeRouter:
+    """Chooses among k models, query by query, so that a budget buys the most quality.
+
+    Before `fit` it works by a rule: the models run in order until an answer's tokens have a
+    geometric mean probability of at least 0.9; answers without log-probs are not accepted while
+    a further model can run. A budget then limits each query, not the mean.
+
+    After `fit` it follows the strategy, on calibrated estimates, at the budget in expectation.
+    A fitted router does not change and may be shared between threads.
+
+    Args:
+        models: names of the models, in the order in which a cascade escalates.
+        strategy: by name ("cascade_routing", "cascading", "routing", "threshold_cascade",
+            "random_mixing") or a `Strategy`.
+        quality: estimator of quality, `LogprobEstimator()` by default.
+        cost: estimator of cost, `LinearCostEstimator()` by default.
+        prices: price by model, for answers that do not carry their own cost.
+        budget: expected cost per query, in the unit of the costs; None for the best quality
+            whatever it costs.
+        priors: expected quality of each model before any fit.
+        seed: of the coin that mixes two policies to meet a budget exactly.
+
+    Raises:
+        ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget.
+
+    Attributes:
+        frontier_: mean cost and quality on the fitting data at every setting of the strategy.
+        policy_: the policy bought by `budget`.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        *,
+        strategy: str | Strategy = "cascade_routing",
+        quality: QualityEstimator | None = None,
+        cost: CostEstimator | None = None,
+        prices: Mapping[str, Price] | None = None,
+        budget: float | None = None,
+        priors: Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.models = check_names(models)
+        self.strategy = find_strategy(strategy)
+        self.quality = quality or LogprobEstimator(seed=seed)
+        self.cost = cost or LinearCostEstimator()
+        self.prices = dict(prices or {})
+        unknown = sorted(set(self.prices) - set(self.models))
+        if unknown:
+            raise ConfigurationError(
+                f"prices are given for {unknown}, which are not among the models {self.models}"
+            )
+        if budget is not None:
+            check_budget(budget)
+        self.budget = budget
+        self.seed = seed
+        self._unfitted = Decider(
+            self.models,
+            PriorEstimator(len(self.models), priors),
+            TokenCostEstimator(self.models, self.prices),
+            ThresholdCascade(),
+            self.prices,
+            fitted=False,
+        )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has been called."""
+        return hasattr(self, "frontier_")
+
+    def fit(self, data: CascadeDataset) -> CascadeRouter:
+        """Learns estimates, and the strategy's whole cost-quality frontier, from complete data.
+
+        Raises:
+            DataError: the data's models are not the router's, or it is too small to learn from.
+            InfeasibleBudgetError: no policy costs as little as the budget.
+        """
+        if data.models != self.models:
+            raise DataError(
+                f"the data is on models {data.models} and the router on {self.models}: use "
+                "data.select(router.models), or build the router on the data's models"
+            )
+        self.quality.fit(data)
+        self.cost.fit(data)
+        self._fit = _Fit(
+            self.quality.cross_evidence(), self.cost.predict(data.queries), data.quality, data.cost
+        )
+        self.frontier_ = self._tune()
+        self.policy_ = self._buy()
+        return self
+
+    def _tune(self) -> Frontier:
+        """The strategy's frontier on out-of-fold estimates of the fitting data."""
+        fit = self._fit
+        nobody = np.zeros(fit.quality.shape, dtype=bool)
+        tuning = TuningData(
+            Estimates(*self.quality.estimate(fit.evidence, nobody), fit.expected_cost),
+            self.quality.estimate(fit.evidence, ~nobody)[0],
+            fit.quality,
+            fit.cost,
+        )
+        n = len(fit.quality)
+        return trace_frontier(
+            self.strategy,
+            self.strategy.settings(tuning),
+            lambda setting: self._play(fit, np.full(n, setting)),
+        )
+
+    def _buy(self) -> Policy:
+        return self.frontier_.at(float("inf") if self.budget is None else self.budget)
+
+    def _play(self, on: _Fit, setting: FloatArray) -> Outcome:
+        def believe(run: BoolArray) -> Estimates:
+            return Estimates(*self.quality.estimate(on.evidence, run), on.expected_cost)
+
+        return simulate(self.strategy, setting, believe, quality=on.quality, cost=on.cost)
+
+    def with_budget(self, budget: float | None) -> CascadeRouter:
+        """A router at another budget that shares this one's fit: a look-up, no refit.
+
+        Raises:
+            InfeasibleBudgetError: no policy costs as little.
+        """
+        other = copy.copy(self)
+        if budget is not None:
+            check_budget(budget)
+        other.budget = budget
+        if self.is_fitted:
+            other.policy_ = other._buy()
+        return other
+
+    def with_strategy(self, strategy: str | Strategy) -> CascadeRouter:
+        """A router with another strategy on the same estimates, tuned on the same data.
+
+        Raises:
+            ConfigurationError: an unknown strategy.
+            InfeasibleBudgetError: no policy of that strategy costs as little as the budget.
+        """
+        other = copy.copy(self)
+        other.strategy = find_strategy(strategy)
+        if self.is_fitted:
+            other.frontier_ = other._tune()
+            other.policy_ = other._buy()
+        return other
+
+    def session(
+        self, query: Query | str, *, budget: float | None = None, max_cost: float | None = None
+    ) -> Session:
+        """Opens a session for one query.
+
+        Args:
+            query: what is asked.
+            budget: expected cost per query, in place of the router's.
+            max_cost: hard cap on this one query's cost.
+
+        Raises:
+            InfeasibleBudgetError: the budget or the cap is below what the cheapest policy costs.
+            UnknownPriceError: not fitted, and a cost limit given without every model's price.
+        """
+        if isinstance(query, str):
+            query = Query(query)
+        if max_cost is not None:
+            check_budget(max_cost)
+        wanted = self.budget if budget is None else budget
+        if not self.is_fitted:
+            limits = [limit for limit in (wanted, max_cost) if limit is not None]
+            return Session(
+                self._unfitted,
+                query,
+                setting=UNFITTED_THRESHOLD,
+                budget=wanted,
+                max_cost=min(limits) if limits else None,
+            )
+        policy = self.policy_ if budget is None else self.frontier_.at(budget)
+        return Session(
+            self._decider(),
+            query,
+            setting=policy.setting(coin(query.text, self.seed)),
+            budget=wanted,
+            max_cost=max_cost,
+        )
+
+    def _decider(self) -> Decider:
+        return Decider(
+            self.models, self.quality, self.cost, self.strategy, self.prices, fitted=True
+        )
+
+    def replay(self, data: CascadeDataset, *, budget: float | None = None) -> Outcome:
+        """What the fitted router does on complete data: the decisions its sessions would make.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        if not self.is_fitted:
+            raise NotFittedError("replay needs a fitted router: call fit first")
+        policy = self.policy_ if budget is None else self.frontier_.at(budget)
+        setting = np.array([policy.setting(coin(q.text, self.seed)) for q in data.queries])
+        evidence, expected = self.quality.read(data), self.cost.predict(data.queries)
+        return self._play(_Fit(evidence, expected, data.quality, data.cost), setting)

@@ -1,0 +1,277 @@
+"""One query's conversation with the engine. The only state machine, and it does no I/O.
+
+```
+             ┌────────────── answer / fail ──────────────┐
+             v                                           │
+  start ─> decide ── a model is worth running ──> pending Call
+             │
+             ├── stop, an answer is held ───────> result: the best answer
+             └── no model left, no answer ──────> result: AllModelsFailedError
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine._costs import answer_cost
+from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace
+from cascade_engine.errors import (
+    AllModelsFailedError,
+    InfeasibleBudgetError,
+    SessionStateError,
+    UnknownPriceError,
+)
+from cascade_engine.estimators import Estimates
+from cascade_engine.strategies import STOP
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._costs import Price
+    from cascade_engine.estimators import CostEstimator, QualityEstimator
+    from cascade_engine.strategies import Strategy
+
+__all__ = ["Decider", "Session", "adrive", "drive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Everything a session decides by; shared by all sessions of a router, never changed."""
+
+    models: tuple[str, ...]
+    quality: QualityEstimator
+    cost: CostEstimator
+    strategy: Strategy
+    prices: Mapping[str, Price]
+    fitted: bool
+
+
+class Session:
+    """Says what to run for one query, and is told what came of it.
+
+    Made by `CascadeRouter.session`. Not for sharing between threads: one query, one session.
+
+    Args:
+        decider: what to decide by.
+        query: what is asked.
+        setting: the strategy's parameter for this query.
+        budget: expected cost aimed at; recorded only.
+        max_cost: hard cap on this query's cost: no model runs whose expected cost would exceed
+            what is left of it.
+
+    Raises:
+        InfeasibleBudgetError: no model fits under `max_cost`.
+        UnknownPriceError: there is a cap, and a model without a known price.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        query: Query,
+        *,
+        setting: float,
+        budget: float | None = None,
+        max_cost: float | None = None,
+    ) -> None:
+        self._decider = decider
+        self._query = query
+        self._setting = setting
+        self._budget = budget
+        self._max_cost = max_cost
+        self._evidence = decider.quality.begin([query])
+        self._expected_cost: FloatArray = decider.cost.predict([query])
+        self._run: BoolArray = np.zeros((1, len(decider.models)), dtype=bool)
+        self._failed = self._run.copy()
+        self._answers: dict[str, Answer] = {}
+        self._costs: dict[str, float | None] = {}
+        self._failures: list[Failure] = []
+        self._decisions: list[Decision] = []
+        self._chosen: str | None = None
+        self._check_cap()
+        self._pending = self._decide()
+
+    @property
+    def pending(self) -> Call | None:
+        """The call to make now; None once the session has ended."""
+        return self._pending
+
+    def answer(self, answer: Answer) -> None:
+        """Reports the pending call's answer.
+
+        Raises:
+            SessionStateError: no call is pending.
+        """
+        model = self._take()
+        column = self._decider.models.index(model)
+        self._answers[model] = answer
+        self._costs[model] = answer_cost(model, answer, self._decider.prices)
+        self._decider.quality.observe(self._evidence, column, [answer])
+        self._run[0, column] = True
+        self._pending = self._decide()
+
+    def fail(self, error: BaseException, *, seconds: float | None = None) -> None:
+        """Reports that the pending call raised: its model leaves the action set.
+
+        Raises:
+            SessionStateError: no call is pending.
+        """
+        model = self._take()
+        self._failures.append(Failure(model, error, seconds))
+        self._failed[0, self._decider.models.index(model)] = True
+        self._pending = self._decide()
+
+    @property
+    def result(self) -> Answer:
+        """The answer to return.
+
+        Raises:
+            SessionStateError: a call is still pending.
+            AllModelsFailedError: no model answered; it carries every model's own error.
+        """
+        if self._pending is not None:
+            raise SessionStateError(f"the call to {self._pending.model!r} is still pending")
+        if self._chosen is None:
+            left = [m for i, m in enumerate(self._decider.models) if not self._failed[0, i]]
+            capped = f"{left} cost more than is left of max_cost" if left else ""
+            raise AllModelsFailedError({f.model: f.error for f in self._failures}, capped)
+        return self._answers[self._chosen]
+
+    @property
+    def trace(self) -> Trace:
+        """The record so far."""
+        return Trace(
+            query=self._query,
+            strategy=self._decider.strategy.name,
+            fitted=self._decider.fitted,
+            setting=self._setting,
+            budget=self._budget,
+            decisions=tuple(self._decisions),
+            answers=dict(self._answers),
+            failures=tuple(self._failures),
+            costs=dict(self._costs),
+            chosen=self._chosen,
+        )
+
+    def _take(self) -> str:
+        if self._pending is None:
+            raise SessionStateError("no call is pending: the session has ended")
+        return self._pending.model
+
+    def _check_cap(self) -> None:
+        if self._max_cost is None:
+            return
+        expected = self._expected_cost[0]
+        if np.isnan(expected).any():
+            unknown = [
+                m for m, c in zip(self._decider.models, expected, strict=True) if np.isnan(c)
+            ]
+            raise UnknownPriceError(
+                f"a cost limit needs every model's price, and that of {unknown} is unknown: pass "
+                "prices={name: Price(input=..., output=...)}, or fit on data with costs"
+            )
+        if not (expected <= self._max_cost).any():
+            raise InfeasibleBudgetError(
+                f"no model is expected to cost as little as {self._max_cost:g} on this query: the "
+                f"cheapest is {self._decider.models[int(expected.argmin())]!r} at {expected.min():g}"
+            )
+
+    def _left(self) -> float | None:
+        """What is left of the hard cap; a call of unknown cost counts as expected."""
+        if self._max_cost is None:
+            return None
+        expected = dict(zip(self._decider.models, self._expected_cost[0].tolist(), strict=True))
+        spent = sum(expected[m] if c is None else c for m, c in self._costs.items())
+        spent += sum(expected[failure.model] for failure in self._failures)
+        return max(0.0, self._max_cost - spent)
+
+    def _decide(self) -> Call | None:
+        """One turn: renews the estimates, asks the strategy, records why."""
+        left = self._left()
+        available = ~self._run & ~self._failed
+        if left is not None:
+            available &= self._expected_cost <= left
+        quality, sd = self._decider.quality.estimate(self._evidence, self._run)
+        estimates = Estimates(quality, sd, self._expected_cost)
+        strategy = self._decider.strategy
+        action = STOP
+        if available.any():
+            setting = np.array([self._setting])
+            action = int(strategy.decide(estimates, self._run, available, setting)[0])
+        call = None
+        if action != STOP:
+            open_after = strategy.reachable(self._run[0], available[0], action)
+            final = not self._run.any() and not open_after.any()
+            call = Call(self._decider.models[action], final, left)
+        elif self._run.any():
+            self._chosen = self._decider.models[int(strategy.choose(estimates, self._run)[0])]
+        self._record(estimates, call, exhausted=not available.any())
+        return call
+
+    def _record(self, estimates: Estimates, call: Call | None, *, exhausted: bool) -> None:
+        models = self._decider.models
+        quality = dict(zip(models, estimates.quality[0].tolist(), strict=True))
+        costs = estimates.cost[0].tolist()
+        self._decisions.append(
+            Decision(
+                after=tuple(self._answers),
+                quality=quality,
+                sd=dict(zip(models, estimates.sd[0].tolist(), strict=True)),
+                cost={m: None if np.isnan(c) else c for m, c in zip(models, costs, strict=True)},
+                action=call.model if call else None,
+                final=bool(call and call.final),
+                reason=self._reason(quality, call, exhausted=exhausted),
+            )
+        )
+
+    def _reason(self, quality: Mapping[str, float], call: Call | None, *, exhausted: bool) -> str:
+        words = f"by {self._decider.strategy.name}"
+        if not self._decider.fitted:
+            words = "by the conservative log-probability rule (not fitted)"
+        if call:
+            step = "first choice" if not self._answers else "worth escalating to"
+            return f"{call.model} is {step} {words}, expected quality {quality[call.model]:.2f}"
+        if self._chosen is None:
+            return "no model is left that could answer"
+        held = f"{self._chosen} is estimated at {quality[self._chosen]:.2f}"
+        if not exhausted:
+            return f"{held} and no further model is worth its cost {words}"
+        if len(self._answers) + len(self._failures) == len(self._decider.models):
+            return f"{held} and every model has been run"
+        return f"{held} and no further model fits under the hard cap"
+
+
+def drive(session: Session, run: Callable[[Call], Answer]) -> Trace:
+    """Runs a session to its end.
+
+    Args:
+        session: a fresh session.
+        run: makes one call; whatever `Exception` it raises counts as that model's failure.
+
+    Returns:
+        The trace; the answer is `session.result`.
+    """
+    while (call := session.pending) is not None:
+        try:
+            answer = run(call)
+        except Exception as error:  # noqa: BLE001  failures enter the session as values
+            session.fail(error)
+        else:
+            session.answer(answer)
+    return session.trace
+
+
+async def adrive(session: Session, run: Callable[[Call], Awaitable[Answer]]) -> Trace:
+    """The same, awaiting each call."""
+    while (call := session.pending) is not None:
+        try:
+            answer = await run(call)
+        except Exception as error:  # noqa: BLE001  failures enter the session as values
+            session.fail(error)
+        else:
+            session.answer(answer)
+    return session.trace

@@ -1,0 +1,190 @@
+"""What crosses the seam between the engine and whoever calls the models: frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Answer", "Call", "Decision", "Failure", "Query", "Trace", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked, as the estimators see it.
+
+    Attributes:
+        text: the question; for a chat, the text of its messages.
+        id: a name of the caller's, used in messages only.
+    """
+
+    text: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the provider reports them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One model's answer and the signals that came with it.
+
+    Attributes:
+        text: the answer.
+        logprobs: natural log-probability of each answer token, or None where the provider gives
+            none: unknown, which is not the same as low confidence.
+        usage: tokens used, or None where the provider reports none.
+        cost: what the call cost, in the router's unit, or None to have it priced from `usage`.
+        seconds: latency of the call.
+        finish_reason: the provider's word for why generation ended ("stop", "length", ...).
+        payload: the caller's own object (a chat message, say); the engine never looks inside.
+    """
+
+    text: str
+    logprobs: tuple[float, ...] | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    finish_reason: str | None = None
+    payload: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that raised instead of answering."""
+
+    model: str
+    error: BaseException
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a session wants run next.
+
+    Attributes:
+        model: name of the model to run.
+        final: whether this model's answer will be returned whatever it says, so that it may be
+            streamed to the user while it is being written.
+        max_cost: what is left of the hard cap on this query's cost, or None without a cap.
+    """
+
+    model: str
+    final: bool = False
+    max_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was believed at one step, and what was decided.
+
+    Attributes:
+        after: models that had answered when the decision was made.
+        quality: expected quality of each model's answer, given what was known then.
+        sd: standard deviation of what that estimate may become once the model has answered.
+        cost: expected cost of running each model; None where no price is known.
+        action: the model to run, or None to stop.
+        final: see `Call.final`.
+        reason: the decision in words.
+    """
+
+    after: tuple[str, ...]
+    quality: Mapping[str, float]
+    sd: Mapping[str, float]
+    cost: Mapping[str, float | None]
+    action: str | None
+    final: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The record of one query: what ran, what was believed, why it stopped, what it cost.
+
+    Attributes:
+        query: the query.
+        strategy: name of the strategy that decided.
+        fitted: False when only priors and the conservative log-probability rule were at work.
+        setting: the strategy's parameter used for this query: lambda for the paper's strategies
+            (quality per unit of cost), the acceptance threshold for a threshold cascade.
+        budget: expected cost per query that was aimed at, None without one.
+        decisions: one per step, the last with `action=None` unless every model failed.
+        answers: answers by model, in the order of the calls.
+        failures: calls that raised, in order.
+        costs: cost by model that answered; None where unknown.
+        chosen: the model whose answer is returned, None while undecided or when all failed.
+    """
+
+    query: Query
+    strategy: str
+    fitted: bool
+    setting: float | None
+    budget: float | None
+    decisions: tuple[Decision, ...]
+    answers: Mapping[str, Answer]
+    failures: tuple[Failure, ...]
+    costs: Mapping[str, float | None]
+    chosen: str | None
+
+    @property
+    def models_run(self) -> tuple[str, ...]:
+        """Models that answered, in the order of the calls."""
+        return tuple(self.answers)
+
+    @property
+    def total_cost(self) -> float | None:
+        """Cost of all calls that answered; None when that of any is unknown."""
+        known = [cost for cost in self.costs.values() if cost is not None]
+        return sum(known) if len(known) == len(self.costs) else None
+
+    @property
+    def stopped_because(self) -> str:
+        """Why no further model was run."""
+        return self.decisions[-1].reason if self.decisions else "nothing was decided yet"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON-able values, without the answers' texts."""
+        return {
+            "chosen": self.chosen,
+            "models_run": list(self.models_run),
+            "stopped_because": self.stopped_because,
+            "total_cost": self.total_cost,
+            "strategy": self.strategy,
+            "fitted": self.fitted,
+            "setting": self.setting,
+            "budget": self.budget,
+            "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
+            "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],
+            "decisions": [_decision_dict(d) for d in self.decisions],
+        }
+
+
+def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]:
+    usage = answer.usage
+    return {
+        "model": model,
+        "cost": cost,
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "seconds": answer.seconds,
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def _decision_dict(decision: Decision) -> dict[str, Any]:
+    return {
+        "after": list(decision.after),
+        "quality": dict(decision.quality),
+        "sd": dict(decision.sd),
+        "cost": dict(decision.cost),
+        "action": decision.action,
+        "final": decision.final,
+        "reason": decision.reason,
+    }

@@ -1,0 +1,75 @@
+"""Errors raised by the engine.
+
+```
+CascadeError
+├── ConfigurationError (ValueError)     a model list, price, strategy or option that cannot work
+│   ├── InfeasibleBudgetError           no policy costs as little as the budget
+│   └── UnknownPriceError               a cost was needed and no price is known
+├── DataError (ValueError)              recorded data or labels that cannot be used
+├── NotFittedError                      a fitted value was asked for before `fit`
+├── SessionStateError (RuntimeError)    a session was driven out of turn
+└── AllModelsFailedError (RuntimeError) no model is left that could answer
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AllModelsFailedError",
+    "CascadeError",
+    "ConfigurationError",
+    "DataError",
+    "InfeasibleBudgetError",
+    "NotFittedError",
+    "SessionStateError",
+    "UnknownPriceError",
+]
+
+
+class CascadeError(Exception):
+    """Base of every error this library raises itself."""
+
+
+class ConfigurationError(CascadeError, ValueError):
+    """A model list, price, strategy or option that cannot work."""
+
+
+class InfeasibleBudgetError(ConfigurationError):
+    """No policy costs as little as the budget."""
+
+
+class UnknownPriceError(ConfigurationError):
+    """A cost was needed and no price is known for a model."""
+
+
+class DataError(CascadeError, ValueError):
+    """Recorded data or labels that cannot be used."""
+
+
+class NotFittedError(CascadeError):
+    """A fitted value was asked for before `fit`."""
+
+
+class SessionStateError(CascadeError, RuntimeError):
+    """A session was driven out of turn: nothing was pending, or something still is."""
+
+
+class AllModelsFailedError(CascadeError, RuntimeError):
+    """No model is left that could answer.
+
+    Attributes:
+        errors: each failed model's own error, in the order of the calls.
+    """
+
+    def __init__(self, errors: Mapping[str, BaseException], unavailable: str = "") -> None:
+        self.errors = dict(errors)
+        lines = [f"  {name}: {type(e).__name__}: {e}" for name, e in self.errors.items()]
+        text = "every model that could be tried failed" + (
+            f" ({unavailable})" if unavailable else ""
+        )
+        super().__init__("\n".join([text + (":" if lines else ""), *lines]))

@@ -1,0 +1,105 @@
+"""The two contracts of estimation: quality and cost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._types import Answer, Query
+
+__all__ = ["CostEstimator", "Estimates", "QualityEstimator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What is believed about n queries in the state they are in; every array is (n, k).
+
+    Attributes:
+        quality: expected quality of each model's answer.
+        sd: standard deviation of what `quality` will become once the model has answered: 0 for a
+            model that has. It is the value of asking, and not the error that remains after.
+        cost: expected cost of running each model.
+    """
+
+    quality: FloatArray
+    sd: FloatArray
+    cost: FloatArray
+
+
+class QualityEstimator(ABC):
+    """Estimates quality before (ex-ante) and after (post-hoc) any set of models has answered.
+
+    An estimator reads queries and answers once, into *evidence*, and then gives estimates for
+    whatever set of models has been run. The same code serves one live query and a whole data set:
+    everything has n rows, and n is 1 for a session. What the evidence holds is the estimator's
+    own affair; whoever holds it passes it back unchanged.
+    """
+
+    @abstractmethod
+    def fit(self, data: CascadeDataset) -> Self:
+        """Learns from complete data and returns self."""
+
+    @abstractmethod
+    def cross_evidence(self) -> Any:
+        """Evidence on the fitting data itself, each row by models that have not seen its labels.
+
+        Strategies are tuned on this, never on in-sample estimates.
+        """
+
+    @abstractmethod
+    def begin(self, queries: Sequence[Query]) -> Any:
+        """Evidence of n queries before any model has answered."""
+
+    @abstractmethod
+    def observe(self, evidence: Any, model: int, answers: Sequence[Answer]) -> None:
+        """Adds the answers of one model, one for each of the n queries, to the evidence."""
+
+    @abstractmethod
+    def estimate(self, evidence: Any, run: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Estimates in the state `run`.
+
+        Args:
+            evidence: from `begin` and `observe`.
+            run: array of shape (n, k): which models have answered. Answers observed but not in
+                `run` must not be used, so that one evidence serves every run set.
+
+        Returns:
+            `Estimates.quality` and `Estimates.sd`.
+        """
+
+    def read(self, data: CascadeDataset) -> Any:
+        """Evidence of a whole data set, every answer observed."""
+        evidence = self.begin(data.queries)
+        for column in range(len(data.models)):
+            self.observe(evidence, column, [row[column] for row in data.answers])
+        return evidence
+
+
+class CostEstimator(ABC):
+    """Estimates, before it runs, what each model will cost."""
+
+    @abstractmethod
+    def fit(self, data: CascadeDataset) -> Self:
+        """Learns from complete data and returns self."""
+
+    @abstractmethod
+    def predict(self, queries: Sequence[Query]) -> FloatArray:
+        """Expected cost of each model on each query, shape (n, k); NaN where it is unknown."""
+
+
+def rows_where(run: BoolArray) -> list[tuple[tuple[int, ...], BoolArray]]:
+    """Groups the rows by the set of models run: (columns run, mask of the rows)."""
+    groups = []
+    for pattern in np.unique(run, axis=0):
+        groups.append((tuple(np.flatnonzero(pattern).tolist()), (run == pattern).all(axis=1)))
+    return groups

@@ -1,0 +1,102 @@
+"""Penalised logistic regression for labels in [0, 1], predicted in plain numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cascade_engine._arrays import FloatArray, IntArray
+
+#: No estimate is ever more certain than this: a log-odds of about 6.9.
+CERTAINTY = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """A fitted model: log-odds = intercept + coef . (x - mean) / scale."""
+
+    mean: FloatArray
+    scale: FloatArray
+    coef: FloatArray
+    intercept: float
+
+    def logit(self, features: FloatArray) -> FloatArray:
+        """Log-odds of each row of features (n, d)."""
+        log_odds = self.intercept + ((features - self.mean) / self.scale) @ self.coef
+        return np.clip(log_odds, logit(CERTAINTY), -logit(CERTAINTY))
+
+
+def logit(probability: FloatArray | float) -> FloatArray:
+    """Log-odds of probabilities, kept away from 0 and 1 by `CERTAINTY`."""
+    p = np.clip(probability, CERTAINTY, 1 - CERTAINTY)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def expit(log_odds: FloatArray) -> FloatArray:
+    """Probabilities of log-odds."""
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def fit_logistic(features: FloatArray, labels: FloatArray, *, strength: float = 1.0) -> Logistic:
+    """Fits labels in [0, 1]; a fractional label counts as both outcomes, weighted.
+
+    Args:
+        features: array of shape (n, d).
+        labels: array of shape (n,) in [0, 1].
+        strength: inverse of the penalty, scikit-learn's `C`.
+
+    When all labels are 0 or all are 1 there is nothing to separate: the fit is a constant,
+    shrunk from certainty by Laplace's rule of succession.
+    """
+    n = len(labels)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    constant = (labels.sum() + 1) / (n + 2)
+    if labels.max() <= 0 or labels.min() >= 1:
+        zeros = np.zeros(features.shape[1])
+        return Logistic(mean, scale, zeros, float(logit(constant)))
+    x = (features - mean) / scale
+    coef, intercept = _solve(x, labels, strength)
+    return Logistic(mean, scale, coef, intercept)
+
+
+def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  only a fit pays for it
+
+    doubled = np.concatenate([x, x])
+    target = np.repeat([1, 0], len(labels))
+    weight = np.concatenate([labels, 1 - labels])
+    used = weight > 0
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(doubled[used], target[used], sample_weight=weight[used])
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def cross_logit(
+    features: FloatArray, labels: FloatArray, folds: IntArray, *, strength: float = 1.0
+) -> FloatArray:
+    """Log-odds of each row, from a model fitted on the other folds."""
+    out = np.empty(len(labels))
+    for fold in np.unique(folds):
+        held = folds == fold
+        model = fit_logistic(features[~held], labels[~held], strength=strength)
+        out[held] = model.logit(features[held])
+    return out
+
+
+def log_loss(log_odds: FloatArray, labels: FloatArray) -> float:
+    """Mean cross-entropy of labels in [0, 1]."""
+    return float(np.mean(np.logaddexp(0, log_odds) - labels * log_odds))
+
+
+def group_folds(groups: list[str], count: int, seed: int) -> IntArray:
+    """A fold for each row; rows of one group share a fold, so that no duplicate leaks."""
+    order: dict[str, int] = {}
+    for group in groups:
+        order.setdefault(group, len(order))
+    rng = np.random.default_rng(seed)
+    fold_of = rng.permutation(np.arange(len(order)) % count)
+    return np.asarray([fold_of[order[group]] for group in groups], dtype=np.intp)

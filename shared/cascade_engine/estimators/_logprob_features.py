@@ -1,0 +1,63 @@
+"""Summary features of an answer's token log-probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._types import Answer
+
+#: A token the model held impossible counts as this: -inf and the like have no finite average.
+FLOOR = -20.0
+_UNSURE = math.log(0.5)
+
+
+def known_logprobs(answer: Answer) -> FloatArray | None:
+    """The answer's log-probs in [FLOOR, 0], or None where they are unknown.
+
+    Absent, empty or NaN log-probs are unknown. Rounding above 0 is cut off.
+    """
+    if not answer.logprobs:
+        return None
+    values = np.asarray(answer.logprobs, dtype=float)
+    if np.isnan(values).any():
+        return None
+    return np.clip(values, FLOOR, 0.0)
+
+
+def logprob_features(answers: Sequence[Answer]) -> FloatArray:
+    """Features of each answer, shape (n, 8); NaN where they rest on unknown log-probs.
+
+    Columns: mean, lowest, first and summed log-prob (the sum on a log scale), share of tokens
+    below one half, standard deviation; then, always known, log length of the text and whether the
+    answer was cut off.
+    """
+    return np.array([_row(answer) for answer in answers])
+
+
+def _row(answer: Answer) -> list[float]:
+    always = [math.log1p(len(answer.text)), float(answer.finish_reason == "length")]
+    values = known_logprobs(answer)
+    if values is None:
+        return [math.nan] * 6 + always
+    return [
+        float(values.mean()),
+        float(values.min()),
+        float(values[0]),
+        math.log1p(-float(values.sum())),
+        float((values < _UNSURE).mean()),
+        float(values.std()),
+        *always,
+    ]
+
+
+def confidence(answer: Answer) -> float | None:
+    """Geometric mean of the answer's token probabilities, or None where they are unknown."""
+    values = known_logprobs(answer)
+    return None if values is None else math.exp(float(values.mean()))

@@ -1,0 +1,73 @@
+"""Quality before any fit: priors from the order, and a conservative log-probability rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.estimators._base import QualityEstimator
+from cascade_engine.estimators._logprob_features import confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._types import Answer, Query
+
+__all__ = ["PriorEstimator"]
+
+
+@dataclass(slots=True)
+class _Evidence:
+    post: FloatArray  # (n, k), NaN until a model has answered
+
+
+class PriorEstimator(QualityEstimator):
+    """Priors, and after an answer the geometric mean of its token probabilities.
+
+    It learns nothing and is not calibrated: it is what a router goes by until it is fitted. An
+    answer without log-probs keeps its prior.
+
+    Args:
+        models: number of models, k.
+        priors: expected quality of each, in [0, 1]. By default they rise from 0.5 for the first
+            model to 0.8 for the last: the order is taken to be from weak to strong.
+
+    Raises:
+        ConfigurationError: the wrong number of priors, or one outside [0, 1].
+    """
+
+    def __init__(self, models: int, priors: Sequence[float] | None = None) -> None:
+        values = np.linspace(0.5, 0.8, models) if priors is None else np.asarray(priors, float)
+        if values.shape != (models,) or not ((values >= 0) & (values <= 1)).all():
+            raise ConfigurationError(
+                f"priors must be {models} numbers in [0, 1], one per model, not {priors!r}"
+            )
+        self.priors = values
+
+    def fit(self, data: CascadeDataset) -> PriorEstimator:
+        """Nothing is learned."""
+        del data
+        return self
+
+    def cross_evidence(self) -> _Evidence:
+        """Not available: nothing was fitted."""
+        raise ConfigurationError("PriorEstimator cannot be fitted: use LogprobEstimator")
+
+    def begin(self, queries: Sequence[Query]) -> _Evidence:
+        """No answer yet."""
+        return _Evidence(np.full((len(queries), len(self.priors)), np.nan))
+
+    def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
+        """Takes each answer's confidence, its prior where that is unknown."""
+        values = [confidence(answer) for answer in answers]
+        prior = float(self.priors[model])
+        evidence.post[:, model] = [prior if value is None else value for value in values]
+
+    def estimate(self, evidence: _Evidence, run: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """The confidence of models that ran, the prior of the others, and no spread."""
+        return np.where(run, evidence.post, self.priors), np.zeros(run.shape)

@@ -1,0 +1,406 @@
+"""Graders: compare a free-text answer with a reference and return a score in [0, 1].
+
+Every grader has one signature, ``grade(question, answer, reference) -> float``, so any of
+them, or a function of your own, can be used wherever a grader is expected. All graders here
+return 0.0 or 1.0, and an empty answer always scores 0.0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+Reference: TypeAlias = Any
+"""Whatever a grader compares an answer with: text, a number, a list or a mapping."""
+
+Grader: TypeAlias = Callable[[str, str, Reference], float]
+"""A function ``(question, answer, reference) -> score`` with a score in [0, 1]."""
+
+_NUMBER = (
+    r"(?<![\w.])[-+]?[$€£¥]?[-+]?"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:/\d+)?(?![\d/])"
+)
+_ANSWER_NUMBER = re.compile(
+    r"\banswer\b(?:\s+(?:is|was|would be|should be))?[\s:=]*(?:about |exactly )?(" + _NUMBER + ")",
+    re.IGNORECASE,
+)
+# A number with at most two words of unit that ends its line or sentence.
+_LONE_NUMBER = re.compile(
+    r"^(" + _NUMBER + r")\s*[%°]?(?:\s*[^\W\d]+){0,2}\s*(?:[.!,;]\s|[.!,;]?$)", re.MULTILINE
+)
+_LIST_ITEM = re.compile(r"^\s*2[.)]\s", re.MULTILINE)
+# A number after "=" that no operator continues.
+_RESULT = re.compile(r"=\s*(" + _NUMBER + r")(?!\d|[.,]\d|\s*[-+*/\u00d7\u00f7^]\s*[\d(])")
+_SUBJECT = re.compile(
+    r"^(" + _NUMBER + r") is (?:(?:the|a) )?(?:larg|small|great|big|less|low|high|answer|correct)",
+    re.IGNORECASE,
+)
+_LEAD_IN = re.compile(
+    r"^(?:(?:the|my) )?(?:(?:final|correct|right) )?(?:answer|output|result)\s*(?:is|:)\s*:?\s*",
+    re.IGNORECASE,
+)
+_EDGES = " \t\r\n\"'`*_.,;:!?“”‘’«»()[]{}"  # noqa: RUF001 - typographic quotes are meant
+
+
+def number(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the final number of the answer equals the reference.
+
+    Thousands separators, signs, decimals, fractions such as ``3/4``, currency signs and trailing
+    units are understood; a percent sign counts as a unit, so ``25%`` equals 25, and also equals a
+    reference of ``0.25`` or ``"1/4"``. The first of these rules that finds a number decides:
+
+    1. the last number that follows "answer is" or "answer:",
+    2. an answer that begins with a lone number, such as ``42``, ``12 apples`` or
+       ``42. Explanation: ...`` (but not with the first entry of a numbered list),
+    3. the number after the last ``=``, unless an operator continues it,
+    4. an answer that begins with ``9.9 is larger ...``,
+    5. the last number in the answer.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: A number, or text such as ``"3/4"``, ``"1,200"`` or ``"25%"``.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    text = _plain(answer)
+    found = _final_number(text)
+    expected = _value(str(reference))
+    if found is None or expected is None:
+        return 0.0
+    matches = [_value(found)]
+    if re.search(re.escape(found) + r"\s*(?:%|percent)", text):
+        matches.append(_value(found + "%") if "%" in str(reference) else _hundredth(found))
+    return float(expected in matches)
+
+
+def exact(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the whole answer is the reference.
+
+    Case, Unicode form, runs of whitespace, a lead-in such as "The answer is", and quotes,
+    punctuation or markdown around the answer make no difference.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: The text, or a list of accepted texts.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    given = _bare(answer).casefold()
+    return float(bool(given) and given in {_bare(text).casefold() for text in _texts(reference)})
+
+
+def exact_case(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score like ``exact``, except that upper and lower case differ.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: The text, or a list of accepted texts.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    given = _bare(answer)
+    return float(bool(given) and given in {_bare(text) for text in _texts(reference)})
+
+
+def contains(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the answer contains the reference as whole words.
+
+    An answer that also contains one of the ``wrong`` texts scores 0.0, so hedging does not pay.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: The text, a list of accepted texts, or a mapping with the lists ``accept``
+            and ``wrong``.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    accept, wrong = reference, ()
+    if isinstance(reference, Mapping):
+        accept, wrong = reference["accept"], reference.get("wrong", ())
+    named = any(_mentions(answer, text) for text in _texts(accept))
+    return float(named and not any(_mentions(answer, text) for text in _texts(wrong)))
+
+
+def choice(question: str, answer: str, reference: Reference) -> float:
+    """Score 1.0 if the answer chooses the reference letter, A to E.
+
+    Understood are a leading letter (``B``, ``b)``, ``(B)``, ``**B**``, ``B. Paris``,
+    ``B: because ...``) and a phrase such as "The answer is B" or "option B". The article "A" in
+    prose is no choice, and an answer that chooses two different letters scores 0.0. If the
+    question lists its options as ``A) text``, one a line, then an answer that gives the right
+    letter with the text of another option scores 0.0 as well.
+
+    Args:
+        question: The question, for the texts of its options.
+        answer: The answer of the model.
+        reference: The letter.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    right = str(reference).strip().upper()
+    chosen = _chosen_letters(_plain(answer)) == {right}
+    return float(chosen and not _names_another_option(question, answer, right))
+
+
+def label(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the answer names the reference label and no other label of the set.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: A mapping with ``label`` and the closed list ``labels``.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    right = _phrase(reference["label"])
+    named = {_phrase(text) for text in reference["labels"] if _mentions(answer, text)}
+    if _mentions(answer, right):
+        named.add(right)
+    return float(named == {right})
+
+
+def sequence(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the answer lists the reference items in order and nothing else.
+
+    For numbers every number of the answer counts, for words every word that belongs to the
+    reference. The answer may repeat the unsorted list once, before the sorted one.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: The numbers or single words in the right order.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    expected = [_phrase(str(item)) if isinstance(item, str) else item for item in reference]
+    listed = _listed(_plain(answer), expected)
+    size = len(expected)
+    echoes = len(listed) == 2 * size and Counter(listed[:size]) == Counter(expected)
+    return float(bool(expected) and (listed[size:] if echoes else listed) == expected)
+
+
+def json_fields(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
+    """Score 1.0 if the first JSON object in the answer equals the reference, all or nothing.
+
+    Prose and code fences around the object are ignored. Keys and texts are compared without case
+    and outer whitespace, and a number equals the same number in quotes. A missing or an
+    additional field scores 0.0.
+
+    Args:
+        question: Not used.
+        answer: The answer of the model.
+        reference: The mapping.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    found = _first_object(answer)
+    return float(found is not None and _canonical(found) == _canonical(reference))
+
+
+def best_match(question: str, answer: str, reference: Reference) -> float:
+    """Choose the grader by the reference, for data that has references only.
+
+    A mapping with ``label`` and ``labels`` goes to ``label``, one with ``accept`` to
+    ``contains``, any other mapping to ``json_fields``. A number, or text that reads as one, goes
+    to ``number``, a single capital letter A to E to ``choice``. Other text, or a list of accepted
+    texts, goes to ``contains``, or to ``exact`` if it is one character long. Truth values are
+    compared as the labels yes and no, or true and false.
+
+    Args:
+        question: The question.
+        answer: The answer of the model.
+        reference: Referencething JSON-able.
+
+    Returns:
+        1.0 or 0.0.
+    """
+    if isinstance(reference, bool):
+        return _truth(answer, expected=reference)
+    return _by_shape(reference)(question, answer, reference)
+
+
+_GRADERS: dict[str, Grader] = {
+    "best_match": best_match,
+    "choice": choice,
+    "contains": contains,
+    "exact": exact,
+    "exact_case": exact_case,
+    "json_fields": json_fields,
+    "label": label,
+    "number": number,
+    "sequence": sequence,
+}
+
+
+def grader(name: str) -> Grader:
+    """Look up a grader by its name.
+
+    Args:
+        name: One of the names of the graders in this module.
+
+    Returns:
+        The grader.
+
+    Raises:
+        ValueError: If there is no grader of that name.
+    """
+    try:
+        return _GRADERS[name]
+    except KeyError:
+        known = ", ".join(_GRADERS)
+        raise ValueError(
+            f"Unknown grader {name!r}. Use one of {known}, or pass a function "
+            "(question, answer, reference) -> float instead of a name."
+        ) from None
+
+
+def _plain(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
+    text = re.sub(r"\*\*|__|`|\\boxed|\\[()\[\]]", "", text)
+    return text.replace("{", " ").replace("}", " ").strip()
+
+
+def _bare(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text)
+    text = re.sub(r"^```\w*\n(.*?)\n?```$", r"\1", text.strip(), flags=re.DOTALL)
+    inner = _LEAD_IN.sub("", text.strip(_EDGES))
+    return " ".join(inner.strip(_EDGES).split()) or text.strip()
+
+
+def _phrase(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")  # noqa: RUF001
+    return " ".join(re.sub(r"[^\w'+-]+", " ", text).replace("_", " ").split())
+
+
+def _mentions(answer: str, text: str) -> bool:
+    phrase = re.escape(_phrase(text))
+    return bool(phrase) and bool(
+        re.search(rf"(?<![\w-]){phrase}(?:'s)?(?![\w-])", _phrase(answer).replace(" '", " "))
+    )
+
+
+def _texts(reference: Reference) -> list[str]:
+    if isinstance(reference, str) or not isinstance(reference, Iterable):
+        return [str(reference)]
+    return [str(text) for text in reference]
+
+
+def _value(text: str) -> Fraction | None:
+    cleaned = re.sub(r"[,$€£¥\s]", "", text)
+    scale = 100 if cleaned.endswith("%") else 1
+    try:
+        return Fraction(cleaned.rstrip("%")) / scale
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _hundredth(text: str) -> Fraction | None:
+    return _value(text + "%")
+
+
+def _final_number(text: str) -> str | None:
+    marked = _ANSWER_NUMBER.findall(text)
+    if marked:
+        return str(marked[-1])
+    lone = _LONE_NUMBER.match(text)
+    if lone and not _LIST_ITEM.search(text):
+        return lone[1]
+    results = _RESULT.findall(text)
+    if results:
+        return str(results[-1])
+    subject = _SUBJECT.match(text)
+    if subject:
+        return subject[1]
+    numbers = re.findall(_NUMBER, text)
+    return numbers[-1] if numbers else None
+
+
+def _chosen_letters(text: str) -> set[str]:
+    stated = re.findall(
+        r"\b(?:(?i:answer|option|choice))(?: is|:)?(?: option)?[\s:]*\(?([A-E])\b(?![' ]+[a-z])",
+        text,
+    )
+    if stated:
+        return set(stated)
+    lead = re.match(r"\(?([A-Ea-e])(?:[).:,]|\s*$|\s*[-\n])", text)
+    if not lead:
+        return set()
+    rest = text[lead.end() :]
+    return {lead[1].upper(), *re.findall(r"(?:^|\n|\b(?:or|and) )\(?([A-E])(?:[).:]|$)", rest)}
+
+
+def _names_another_option(question: str, answer: str, right: str) -> bool:
+    options = dict(re.findall(r"^([A-E])\) (.+)$", question, flags=re.MULTILINE))
+    if right not in options or _mentions(answer, options[right]):
+        return False
+    return any(_mentions(answer, text) for text in options.values())
+
+
+def _listed(text: str, expected: Sequence[Any]) -> list[Any]:
+    if all(isinstance(item, str) for item in expected):
+        return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word in expected]
+    text = re.sub(r"^\s*\d+[.)]\s+(?=\S)", "", text, flags=re.MULTILINE)
+    return [_value(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\d)", text)]
+
+
+def _first_object(answer: str) -> dict[str, Any] | None:
+    decoder = json.JSONDecoder()
+    for start in re.finditer(r"\{", answer):
+        try:
+            found, _ = decoder.raw_decode(answer, start.start())
+        except (ValueError, RecursionError):
+            continue
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _canonical(value: Reference) -> Reference:
+    if isinstance(value, Mapping):
+        return {str(key).strip().casefold(): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return ("literal", value)
+    read = _value(str(value))
+    return str(value).strip().casefold() if read is None else read
+
+
+def _by_shape(reference: Reference) -> Grader:
+    if isinstance(reference, Mapping):
+        return _by_keys(reference)
+    if isinstance(reference, list | tuple):
+        return contains
+    text = str(reference).strip()
+    if _value(text) is not None:
+        return number
+    if re.fullmatch(r"[A-E]", text):
+        return choice
+    return exact if len(text) == 1 else contains
+
+
+def _by_keys(reference: Mapping[str, Any]) -> Grader:
+    if {"label", "labels"} <= reference.keys():
+        return label
+    return contains if "accept" in reference else json_fields
+
+
+def _truth(answer: str, *, expected: bool) -> float:
+    pair = ("yes", "no") if any(_mentions(answer, w) for w in ("yes", "no")) else ("true", "false")
+    return label("", answer, {"label": pair[not expected], "labels": list(pair)})

@@ -1,0 +1,41 @@
+"""Strategies, one file each, and the table by which routers find them."""
+
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.strategies._base import STOP, Strategy, TuningData
+from cascade_engine.strategies.cascade_routing import CascadeRouting
+from cascade_engine.strategies.cascading import Cascading
+from cascade_engine.strategies.mixing import RandomMixing
+from cascade_engine.strategies.routing import Routing
+from cascade_engine.strategies.threshold import ThresholdCascade
+
+__all__ = [
+    "STOP",
+    "STRATEGIES",
+    "CascadeRouting",
+    "Cascading",
+    "RandomMixing",
+    "Routing",
+    "Strategy",
+    "ThresholdCascade",
+    "TuningData",
+    "find_strategy",
+]
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    cls.name: cls for cls in (CascadeRouting, Cascading, Routing, ThresholdCascade, RandomMixing)
+}
+
+
+def find_strategy(strategy: str | Strategy) -> Strategy:
+    """A strategy by name, or the one given.
+
+    Raises:
+        ConfigurationError: no strategy has that name.
+    """
+    if isinstance(strategy, Strategy):
+        return strategy
+    if strategy not in STRATEGIES:
+        raise ConfigurationError(
+            f"unknown strategy {strategy!r}: choose one of {sorted(STRATEGIES)} or pass a Strategy"
+        )
+    return STRATEGIES[strategy]()

@@ -1,0 +1,68 @@
+"""Cascading: models run in a fixed order until another is not worth its cost (Theorem 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine._expectation import expected_max_prefixes
+from cascade_engine.strategies._base import (
+    STOP,
+    Strategy,
+    TuningData,
+    cheapest_of_best,
+    trade_off_grid,
+)
+
+if TYPE_CHECKING:
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.estimators import Estimates
+
+__all__ = ["Cascading", "first_waiting", "later"]
+
+
+class Cascading(Strategy):
+    """Escalates in the order of the models while some longer cascade is worth its cost.
+
+    After the models run so far, the supermodels are the cascades that go on to any later model;
+    one is worth E[max of its members' quality] - lambda times the cost of the members not yet run.
+    If stopping is best it stops, else the next model in order runs and everything is estimated
+    anew. Theorem 2 of Dekoninck et al. (ICML 2025), with one lambda for all steps.
+    """
+
+    name = "cascading"
+
+    def settings(self, data: TuningData) -> FloatArray:
+        """A grid of lambdas on the scale of the costs."""
+        return trade_off_grid(data.estimates.cost)
+
+    def decide(
+        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
+    ) -> IntArray:
+        """The next model in order, or stop."""
+        waiting = available & later(run)
+        held = np.where(run, estimates.quality, -np.inf).max(axis=1)
+        value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
+        price = np.cumsum(np.where(waiting, estimates.cost, 0.0), axis=1)
+        price = np.concatenate([np.zeros((len(held), 1)), price], axis=1)
+        best = cheapest_of_best(value - setting[:, None] * price, price)
+        worth = (np.cumsum(waiting, axis=1)[np.arange(len(held)), best - 1] > 0) & (best > 0)
+        return np.where(worth, first_waiting(waiting), STOP)
+
+    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
+        """The later models."""
+        del run
+        return available & (np.arange(len(available)) > model)
+
+
+def later(run: BoolArray) -> BoolArray:
+    """Models after the last that has answered; all where none has. Shape (n, k)."""
+    k = run.shape[1]
+    last = np.where(run.any(axis=1), k - 1 - run[:, ::-1].argmax(axis=1), -1)
+    return np.asarray(np.arange(k) > last[:, None])
+
+
+def first_waiting(waiting: BoolArray) -> IntArray:
+    """The first model waiting, or `STOP`."""
+    return np.where(waiting.any(axis=1), waiting.argmax(axis=1), STOP)
