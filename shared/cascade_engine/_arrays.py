@@ -24,7 +24,7 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise ConfigurationError("no models given: pass at least one")
     for name in names:
-        if not isinstance(name, str) or not name:
+        if not name or not isinstance(name, str):
             raise ConfigurationError(f"a model's name must be a non-empty string, not {name!r}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

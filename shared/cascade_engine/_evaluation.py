@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine._arrays import FloatArray
+from cascade_engine._router import CascadeRouter
 from cascade_engine.errors import ConfigurationError, DataError, InfeasibleBudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from cascade_engine._arrays import FloatArray
     from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._router import CascadeRouter
     from cascade_engine._simulation import Outcome
 
 __all__ = ["Evaluation", "Point", "evaluate"]
@@ -137,7 +138,9 @@ def evaluate(
         DataError: a router's models are not the data's.
         NotFittedError: a router has not been fitted.
     """
-    named = dict(routers) if hasattr(routers, "items") else {routers.strategy.name: routers}
+    if isinstance(routers, CascadeRouter):
+        routers = {routers.strategy.name: routers}
+    named = dict(routers)
     if not named:
         raise ConfigurationError("no routers given: pass at least one")
     for name, router in named.items():
@@ -147,8 +150,11 @@ def evaluate(
     if budgets is None:
         floor = max(float(means.min()), float(means.max()) * 1e-6)
         budgets = np.geomspace(floor, max(floor, float(means.max())), _BUDGETS).tolist()
-    at_budget = [_point(name, r.replay(data), r.budget) for name, r in named.items()]
-    curves = {name: _curve(name, router, data, budgets) for name, router in named.items()}
+    at_budget, curves = [], {}
+    for name, router in named.items():
+        play = router.replayer(data)
+        at_budget.append(_point(name, play(None), router.budget))
+        curves[name] = _curve(name, play, budgets)
     return Evaluation(data.models, len(data), _singles(data), tuple(at_budget), curves)
 
 
@@ -168,15 +174,12 @@ def _singles(data: CascadeDataset) -> tuple[Point, ...]:
 
 
 def _curve(
-    name: str, router: CascadeRouter, data: CascadeDataset, budgets: Sequence[float]
+    name: str, play: Callable[[float | None], Outcome], budgets: Sequence[float]
 ) -> tuple[Point, ...]:
     points = []
     for budget in sorted(budgets):
-        try:
-            outcome = router.replay(data, budget=budget)
-        except InfeasibleBudgetError:
-            continue
-        points.append(_point(name, outcome, budget))
+        with suppress(InfeasibleBudgetError):
+            points.append(_point(name, play(budget), budget))
     return tuple(points)
 
 

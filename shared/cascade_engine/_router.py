@@ -10,8 +10,8 @@ import numpy as np
 
 from cascade_engine._arrays import check_names
 from cascade_engine._session import Decider, Session
-from cascade_engine._simulation import Outcome, simulate
-from cascade_engine._tuning import Frontier, Policy, check_budget, coin, trace_frontier
+from cascade_engine._simulation import Outcome, Simulation
+from cascade_engine._tuning import Frontier, check_budget, coin, trace_frontier
 from cascade_engine._types import Query
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators import (
@@ -24,7 +24,7 @@ from cascade_engine.estimators import (
 from cascade_engine.strategies import ThresholdCascade, TuningData, find_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray
     from cascade_engine._costs import Price
@@ -135,12 +135,13 @@ class CascadeRouter:
         self._fit = _Fit(
             self.quality.cross_evidence(), self.cost.predict(data.queries), data.quality, data.cost
         )
-        self.frontier_ = self._tune()
-        self.policy_ = self._buy()
+        frontier = self._tune(self.strategy)
+        self.policy_ = frontier.at(_or_infinity(self.budget))
+        self.frontier_ = frontier
         return self
 
-    def _tune(self) -> Frontier:
-        """The strategy's frontier on out-of-fold estimates of the fitting data."""
+    def _tune(self, strategy: Strategy) -> Frontier:
+        """A strategy's frontier on out-of-fold estimates of the fitting data."""
         fit = self._fit
         nobody = np.zeros(fit.quality.shape, dtype=bool)
         tuning = TuningData(
@@ -149,21 +150,18 @@ class CascadeRouter:
             fit.quality,
             fit.cost,
         )
-        n = len(fit.quality)
+        game, n = self._simulation(strategy, fit), len(fit.quality)
         return trace_frontier(
-            self.strategy,
-            self.strategy.settings(tuning),
-            lambda setting: self._play(fit, np.full(n, setting)),
+            strategy,
+            strategy.settings(tuning),
+            lambda setting: game.play(np.full(n, setting)),
         )
 
-    def _buy(self) -> Policy:
-        return self.frontier_.at(float("inf") if self.budget is None else self.budget)
-
-    def _play(self, on: _Fit, setting: FloatArray) -> Outcome:
+    def _simulation(self, strategy: Strategy, on: _Fit) -> Simulation:
         def believe(run: BoolArray) -> Estimates:
             return Estimates(*self.quality.estimate(on.evidence, run), on.expected_cost)
 
-        return simulate(self.strategy, setting, believe, quality=on.quality, cost=on.cost)
+        return Simulation(strategy, believe, quality=on.quality, cost=on.cost)
 
     def with_budget(self, budget: float | None) -> CascadeRouter:
         """A router at another budget that shares this one's fit: a look-up, no refit.
@@ -171,12 +169,12 @@ class CascadeRouter:
         Raises:
             InfeasibleBudgetError: no policy costs as little.
         """
-        other = copy.copy(self)
         if budget is not None:
             check_budget(budget)
+        other = copy.copy(self)
         other.budget = budget
         if self.is_fitted:
-            other.policy_ = other._buy()
+            other.policy_ = self.frontier_.at(_or_infinity(budget))
         return other
 
     def with_strategy(self, strategy: str | Strategy) -> CascadeRouter:
@@ -189,8 +187,8 @@ class CascadeRouter:
         other = copy.copy(self)
         other.strategy = find_strategy(strategy)
         if self.is_fitted:
-            other.frontier_ = other._tune()
-            other.policy_ = other._buy()
+            other.frontier_ = self._tune(other.strategy)
+            other.policy_ = other.frontier_.at(_or_infinity(self.budget))
         return other
 
     def session(
@@ -240,10 +238,24 @@ class CascadeRouter:
 
         Raises:
             NotFittedError: before `fit`.
+            InfeasibleBudgetError: no policy costs as little as the budget.
         """
+        return self.replayer(data)(budget)
+
+    def replayer(self, data: CascadeDataset) -> Callable[[float | None], Outcome]:
+        """`replay` on one data set for many budgets: each after the first costs little."""
         if not self.is_fitted:
             raise NotFittedError("replay needs a fitted router: call fit first")
-        policy = self.policy_ if budget is None else self.frontier_.at(budget)
-        setting = np.array([policy.setting(coin(q.text, self.seed)) for q in data.queries])
         evidence, expected = self.quality.read(data), self.cost.predict(data.queries)
-        return self._play(_Fit(evidence, expected, data.quality, data.cost), setting)
+        game = self._simulation(self.strategy, _Fit(evidence, expected, data.quality, data.cost))
+        tosses = [coin(query.text, self.seed) for query in data.queries]
+
+        def play(budget: float | None) -> Outcome:
+            policy = self.policy_ if budget is None else self.frontier_.at(budget)
+            return game.play(np.array([policy.setting(toss) for toss in tosses]))
+
+        return play
+
+
+def _or_infinity(budget: float | None) -> float:
+    return float("inf") if budget is None else budget

@@ -176,8 +176,9 @@ class Session:
             )
         if not (expected <= self._max_cost).any():
             raise InfeasibleBudgetError(
-                f"no model is expected to cost as little as {self._max_cost:g} on this query: the "
-                f"cheapest is {self._decider.models[int(expected.argmin())]!r} at {expected.min():g}"
+                f"no model is expected to cost as little as {self._max_cost:g} on this query: "
+                f"{self._decider.models[int(expected.argmin())]!r}, the cheapest, costs "
+                f"{expected.min():g}"
             )
 
     def _left(self) -> float | None:
@@ -187,7 +188,7 @@ class Session:
         expected = dict(zip(self._decider.models, self._expected_cost[0].tolist(), strict=True))
         spent = sum(expected[m] if c is None else c for m, c in self._costs.items())
         spent += sum(expected[failure.model] for failure in self._failures)
-        return max(0.0, self._max_cost - spent)
+        return max(0.0, float(self._max_cost - spent))
 
     def _decide(self) -> Call | None:
         """One turn: renews the estimates, asks the strategy, records why."""
@@ -200,8 +201,8 @@ class Session:
         strategy = self._decider.strategy
         action = STOP
         if available.any():
-            setting = np.array([self._setting])
-            action = int(strategy.decide(estimates, self._run, available, setting)[0])
+            options = strategy.options(estimates, self._run, available)
+            action = int(strategy.pick(options, np.array([self._setting]))[0])
         call = None
         if action != STOP:
             open_after = strategy.reachable(self._run[0], available[0], action)
@@ -258,7 +259,7 @@ def drive(session: Session, run: Callable[[Call], Answer]) -> Trace:
     while (call := session.pending) is not None:
         try:
             answer = run(call)
-        except Exception as error:  # noqa: BLE001  failures enter the session as values
+        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
             session.fail(error)
         else:
             session.answer(answer)
@@ -270,7 +271,7 @@ async def adrive(session: Session, run: Callable[[Call], Awaitable[Answer]]) -> 
     while (call := session.pending) is not None:
         try:
             answer = await run(call)
-        except Exception as error:  # noqa: BLE001  failures enter the session as values
+        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
             session.fail(error)
         else:
             session.answer(answer)

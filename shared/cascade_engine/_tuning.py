@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,11 +113,7 @@ def trace_frontier(
     spread = max(cost for _, cost, _ in found) - min(cost for _, cost, _ in found)
     stuck: set[float] = set()
     while len(found) < _MOST_SETTINGS:
-        gaps = [
-            (a[1] - b[1], i)
-            for i, (a, b) in enumerate(zip(found, found[1:], strict=False))
-            if a[0] not in stuck
-        ]
+        gaps = [(a[1] - b[1], i) for i, (a, b) in enumerate(pairwise(found)) if a[0] not in stuck]
         gap, i = max(gaps, default=(0.0, 0))
         if gap <= _FINEST * spread:
             break

@@ -1,0 +1,1 @@
+"""Recorded data that comes with the library."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer, Query
 
@@ -34,6 +34,10 @@ class Estimates:
     quality: FloatArray
     sd: FloatArray
     cost: FloatArray
+
+    def at(self, rows: IntArray | slice) -> Estimates:
+        """The same for some of the queries."""
+        return Estimates(self.quality[rows], self.sd[rows], self.cost[rows])
 
 
 class QualityEstimator(ABC):
@@ -99,7 +103,7 @@ class CostEstimator(ABC):
 
 def rows_where(run: BoolArray) -> list[tuple[tuple[int, ...], BoolArray]]:
     """Groups the rows by the set of models run: (columns run, mask of the rows)."""
-    groups = []
-    for pattern in np.unique(run, axis=0):
-        groups.append((tuple(np.flatnonzero(pattern).tolist()), (run == pattern).all(axis=1)))
-    return groups
+    return [
+        (tuple(np.flatnonzero(pattern).tolist()), (run == pattern).all(axis=1))
+        for pattern in np.unique(run, axis=0)
+    ]

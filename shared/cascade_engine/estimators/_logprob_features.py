@@ -28,7 +28,7 @@ def known_logprobs(answer: Answer) -> FloatArray | None:
     values = np.asarray(answer.logprobs, dtype=float)
     if np.isnan(values).any():
         return None
-    return np.clip(values, FLOOR, 0.0)
+    return np.asarray(np.clip(values, FLOOR, 0.0))
 
 
 def logprob_features(answers: Sequence[Answer]) -> FloatArray:

@@ -43,7 +43,7 @@ class LinearCostEstimator(CostEstimator):
         if not hasattr(self, "slope_"):
             raise NotFittedError("LinearCostEstimator has not been fitted: call fit first")
         line = self.intercept_ + np.outer(_lengths(queries), self.slope_)
-        return np.maximum(line, self.lowest_)
+        return np.asarray(np.maximum(line, self.lowest_))
 
 
 class TokenCostEstimator(CostEstimator):

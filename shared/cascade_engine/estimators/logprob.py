@@ -148,7 +148,7 @@ class LogprobEstimator(QualityEstimator):
         return out
 
     def _fit_pooled(self, quality: FloatArray) -> None:
-        n, k = quality.shape
+        k = quality.shape[1]
         sets = list(_run_sets(k, self.seed))
         cross = self._cross
         self._models: list[_Model] = []
@@ -216,7 +216,9 @@ class LogprobEstimator(QualityEstimator):
 
 def _own_features(ante: FloatArray, signals: FloatArray, fill: FloatArray) -> FloatArray:
     unknown = np.isnan(signals).any(axis=1)
-    return np.column_stack([ante, np.where(np.isnan(signals), fill, signals), unknown])
+    return np.column_stack(
+        [ante, np.where(np.isnan(signals), fill, signals), unknown.astype(float)]
+    )
 
 
 def _surprise(

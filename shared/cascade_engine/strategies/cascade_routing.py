@@ -8,13 +8,7 @@ import numpy as np
 
 from cascade_engine._expectation import expected_max_subsets
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies._base import (
-    STOP,
-    Strategy,
-    TuningData,
-    cheapest_of_best,
-    trade_off_grid,
-)
+from cascade_engine.strategies._base import STOP, Options, Strategy
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
@@ -38,14 +32,8 @@ class CascadeRouting(Strategy):
 
     name = "cascade_routing"
 
-    def settings(self, data: TuningData) -> FloatArray:
-        """A grid of lambdas on the scale of the costs."""
-        return trade_off_grid(data.estimates.cost)
-
-    def decide(
-        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
-    ) -> IntArray:
-        """The cheapest missing member of the best supermodel, or stop."""
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """Every set of models available, the empty set being to stop."""
         k = run.shape[1]
         if k > _MOST_MODELS:
             raise ConfigurationError(
@@ -54,9 +42,17 @@ class CascadeRouting(Strategy):
             )
         held = np.where(run, estimates.quality, -np.inf).max(axis=1)
         value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
-        bits = (np.arange(1 << k)[:, None] >> np.arange(k)) & 1
-        price = np.where(available, estimates.cost, 0.0) @ bits.T
-        best = cheapest_of_best(value - setting[:, None] * price, price)
-        missing = bits[best].astype(bool) & available
-        pick = np.where(missing, estimates.cost, np.inf).argmin(axis=1)
-        return np.where(missing.any(axis=1), pick, STOP)
+        members = ((np.arange(1 << k)[:, None] >> np.arange(k)) & 1).astype(bool)
+        price = np.where(available, estimates.cost, 0.0) @ members.T
+        return Options(value, price, _cheapest_member(members, available, estimates.cost))
+
+
+def _cheapest_member(members: BoolArray, available: BoolArray, cost: FloatArray) -> IntArray:
+    """The cheapest available member of each set, or `STOP`; shape (n, 2^k)."""
+    action = np.full((len(cost), len(members)), STOP)
+    rows = np.arange(len(cost))
+    # From the dearest to the cheapest, so that the cheapest has the last word; of equals the first.
+    for column in np.argsort(cost, axis=1, kind="stable").T[::-1]:
+        usable = members[:, column].T & available[rows, column][:, None]
+        action = np.where(usable, column[:, None], action)
+    return action

@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._expectation import expected_max_prefixes
-from cascade_engine.strategies._base import (
-    STOP,
-    Strategy,
-    TuningData,
-    cheapest_of_best,
-    trade_off_grid,
-)
+from cascade_engine.strategies._base import STOP, Options, Strategy
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._arrays import BoolArray, IntArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["Cascading", "first_waiting", "later"]
@@ -33,22 +27,21 @@ class Cascading(Strategy):
 
     name = "cascading"
 
-    def settings(self, data: TuningData) -> FloatArray:
-        """A grid of lambdas on the scale of the costs."""
-        return trade_off_grid(data.estimates.cost)
-
-    def decide(
-        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
-    ) -> IntArray:
-        """The next model in order, or stop."""
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """Stopping, and the cascade up to each later model."""
         waiting = available & later(run)
         held = np.where(run, estimates.quality, -np.inf).max(axis=1)
         value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
+        nothing = np.zeros((len(held), 1))
         price = np.cumsum(np.where(waiting, estimates.cost, 0.0), axis=1)
-        price = np.concatenate([np.zeros((len(held), 1)), price], axis=1)
-        best = cheapest_of_best(value - setting[:, None] * price, price)
-        worth = (np.cumsum(waiting, axis=1)[np.arange(len(held)), best - 1] > 0) & (best > 0)
-        return np.where(worth, first_waiting(waiting), STOP)
+        longer = np.cumsum(waiting, axis=1) > 0
+        action = np.where(longer, first_waiting(waiting)[:, None], STOP)
+        stop = np.full((len(held), 1), STOP)
+        return Options(
+            value,
+            np.concatenate([nothing, price], axis=1),
+            np.concatenate([stop, action], axis=1),
+        )
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """The later models."""

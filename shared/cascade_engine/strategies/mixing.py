@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._base import STOP, Strategy, TuningData
+from cascade_engine.strategies._base import STOP, Options, Strategy, TuningData
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
@@ -23,7 +23,6 @@ class RandomMixing(Strategy):
     """
 
     name = "random_mixing"
-    setting_name = "model"
 
     def settings(self, data: TuningData) -> FloatArray:
         """Models on the upper hull, the dearest first."""
@@ -41,15 +40,16 @@ class RandomMixing(Strategy):
         """There is no model between two models."""
         del dear, cheap
 
-    def decide(
-        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
-    ) -> IntArray:
-        """The model of the setting, else the first available; then stop."""
-        del estimates
-        wanted = setting.astype(np.intp)
-        usable = available[np.arange(len(wanted)), wanted]
-        pick = np.where(usable, wanted, available.argmax(axis=1))
-        return np.where(run.any(axis=1) | ~available.any(axis=1), STOP, pick)
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """Each model, the first available standing in for one that is not; then none."""
+        idle = ~run.any(axis=1, keepdims=True) & available.any(axis=1, keepdims=True)
+        substitute = available.argmax(axis=1)[:, None]
+        action = np.where(available, np.arange(run.shape[1]), substitute)
+        return Options(estimates.quality, estimates.cost, np.where(idle, action, STOP))
+
+    def pick(self, options: Options, setting: FloatArray) -> IntArray:
+        """The model of the setting."""
+        return options.action[np.arange(len(setting)), setting.astype(np.intp)]
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """Nothing: the call is final."""

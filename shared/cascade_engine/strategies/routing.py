@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._base import (
-    STOP,
-    Strategy,
-    TuningData,
-    cheapest_of_best,
-    trade_off_grid,
-)
+from cascade_engine.strategies._base import STOP, Options, Strategy
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._arrays import BoolArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["Routing"]
@@ -30,17 +24,14 @@ class Routing(Strategy):
 
     name = "routing"
 
-    def settings(self, data: TuningData) -> FloatArray:
-        """A grid of lambdas on the scale of the costs."""
-        return trade_off_grid(data.estimates.cost)
-
-    def decide(
-        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
-    ) -> IntArray:
-        """The best trade-off among the models available, once; then stop."""
-        value = np.where(available, estimates.quality - setting[:, None] * estimates.cost, -np.inf)
-        pick = cheapest_of_best(value, np.where(available, estimates.cost, np.inf))
-        return np.where(run.any(axis=1) | ~available.any(axis=1), STOP, pick)
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """Each model available, once; then none."""
+        open_ = available & ~run.any(axis=1, keepdims=True)
+        return Options(
+            value=np.where(open_, estimates.quality, -np.inf),
+            price=np.where(open_, estimates.cost, 0.0),
+            action=np.where(open_, np.arange(run.shape[1]), STOP),
+        )
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """Nothing: a routed call is final."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._base import STOP, Strategy, TuningData
+from cascade_engine.strategies._base import STOP, Options, Strategy, TuningData
 from cascade_engine.strategies.cascading import first_waiting, later
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ class ThresholdCascade(Strategy):
     """
 
     name = "threshold_cascade"
-    setting_name = "threshold"
 
     def settings(self, data: TuningData) -> FloatArray:
         """Quantiles of the post-hoc estimates, from accepting nothing to accepting all."""
@@ -35,13 +34,18 @@ class ThresholdCascade(Strategy):
         """The threshold halfway."""
         return (dear + cheap) / 2
 
-    def decide(
-        self, estimates: Estimates, run: BoolArray, available: BoolArray, setting: FloatArray
-    ) -> IntArray:
-        """The next model in order while the last answer is below the threshold."""
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """To stop, worth the estimate of the last answer, or to run the next model in order."""
         last = self.choose(estimates, run)
-        accepted = estimates.quality[np.arange(len(last)), last] >= setting
-        return np.where(run.any(axis=1) & accepted, STOP, first_waiting(available & later(run)))
+        estimate = estimates.quality[np.arange(len(last)), last]
+        value = np.where(run.any(axis=1), estimate, -np.inf)[:, None]
+        action = np.full((len(last), 2), STOP)
+        action[:, 1] = first_waiting(available & later(run))
+        return Options(np.repeat(value, 2, axis=1), np.zeros(action.shape), action)
+
+    def pick(self, options: Options, setting: FloatArray) -> IntArray:
+        """Stops at the threshold."""
+        return np.where(options.value[:, 0] >= setting, options.action[:, 0], options.action[:, 1])
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """The later models."""
@@ -51,4 +55,4 @@ class ThresholdCascade(Strategy):
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
         """The last model run."""
         del estimates
-        return run.shape[1] - 1 - run[:, ::-1].argmax(axis=1)
+        return np.asarray(run.shape[1] - 1 - run[:, ::-1].argmax(axis=1))
