@@ -11,7 +11,7 @@ import numpy as np
 from cascade_engine._arrays import check_names
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
-from cascade_engine._tuning import Frontier, check_budget, coin, trace_frontier
+from cascade_engine._tuning import Frontier, Policy, check_budget, coin, trace_frontier
 from cascade_engine._types import Query
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators import (
@@ -78,6 +78,10 @@ class CascadeRouter:
         policy_: the policy bought by `budget`.
     """
 
+    frontier_: Frontier
+    policy_: Policy
+    _data: _Fit
+
     def __init__(
         self,
         models: Sequence[str],
@@ -121,28 +125,37 @@ class CascadeRouter:
     def fit(self, data: CascadeDataset) -> CascadeRouter:
         """Learns estimates, and the strategy's whole cost-quality frontier, from complete data.
 
+        Returns:
+            Itself, fitted. If anything fails it is left as it was.
+
         Raises:
             DataError: the data's models are not the router's, or it is too small to learn from.
             InfeasibleBudgetError: no policy costs as little as the budget.
         """
+        self.__dict__.update(self.refit(data).__dict__)
+        return self
+
+    def refit(self, data: CascadeDataset) -> CascadeRouter:
+        """`fit`, on a copy: this router is left as it is, and goes on serving."""
         if data.models != self.models:
             raise DataError(
                 f"the data is on models {data.models} and the router on {self.models}: use "
                 "data.select(router.models), or build the router on the data's models"
             )
-        self.quality.fit(data)
-        self.cost.fit(data)
-        self._fit = _Fit(
-            self.quality.cross_evidence(), self.cost.predict(data.queries), data.quality, data.cost
+        new = copy.copy(self)
+        new.quality = copy.deepcopy(self.quality).fit(data)
+        new.cost = copy.deepcopy(self.cost).fit(data)
+        new._data = _Fit(  # noqa: SLF001  its own class
+            new.quality.cross_evidence(), new.cost.predict(data.queries), data.quality, data.cost
         )
-        frontier = self._tune(self.strategy)
-        self.policy_ = frontier.at(_or_infinity(self.budget))
-        self.frontier_ = frontier
-        return self
+        frontier = new._tune(self.strategy)  # noqa: SLF001
+        new.policy_ = frontier.at(_or_infinity(self.budget))
+        new.frontier_ = frontier
+        return new
 
     def _tune(self, strategy: Strategy) -> Frontier:
         """A strategy's frontier on out-of-fold estimates of the fitting data."""
-        fit = self._fit
+        fit = self._data
         nobody = np.zeros(fit.quality.shape, dtype=bool)
         tuning = TuningData(
             Estimates(*self.quality.estimate(fit.evidence, nobody), fit.expected_cost),

@@ -148,6 +148,7 @@ class Session:
             query=self._query,
             strategy=self._decider.strategy.name,
             fitted=self._decider.fitted,
+            setting_name=self._decider.strategy.setting_name,
             setting=self._setting,
             budget=self._budget,
             decisions=tuple(self._decisions),

@@ -16,12 +16,18 @@ class Query:
     """What is asked, as the estimators see it.
 
     Attributes:
-        text: the question; for a chat, the text of its messages.
-        id: a name of the caller's, used in messages only.
+        text: the question; for a chat, the user's last message.
+        context_length: characters of everything else sent along (system prompt, earlier turns):
+            it costs tokens, and is no part of the question.
     """
 
     text: str
-    id: str | None = None
+    context_length: int = 0
+
+    @property
+    def length(self) -> int:
+        """Characters sent to a model, all told."""
+        return len(self.text) + self.context_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,9 @@ class Trace:
         query: the query.
         strategy: name of the strategy that decided.
         fitted: False when only priors and the conservative log-probability rule were at work.
-        setting: the strategy's parameter used for this query: lambda for the paper's strategies
-            (quality per unit of cost), the acceptance threshold for a threshold cascade.
+        setting_name: what the strategy's parameter is: "lambda" (quality per unit of cost) for the
+            paper's strategies, "threshold" for a threshold cascade.
+        setting: its value for this query.
         budget: expected cost per query that was aimed at, None without one.
         decisions: one per step, the last with `action=None` unless every model failed.
         answers: answers by model, in the order of the calls.
@@ -125,7 +132,8 @@ class Trace:
     query: Query
     strategy: str
     fitted: bool
-    setting: float | None
+    setting_name: str
+    setting: float
     budget: float | None
     decisions: tuple[Decision, ...]
     answers: Mapping[str, Answer]
@@ -158,7 +166,7 @@ class Trace:
             "total_cost": self.total_cost,
             "strategy": self.strategy,
             "fitted": self.fitted,
-            "setting": self.setting,
+            self.setting_name: self.setting,
             "budget": self.budget,
             "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
             "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],

@@ -89,4 +89,4 @@ class TokenCostEstimator(CostEstimator):
 
 
 def _lengths(queries: Sequence[Query]) -> FloatArray:
-    return np.array([len(query.text) for query in queries], dtype=float)
+    return np.array([query.length for query in queries], dtype=float)

@@ -80,6 +80,8 @@ class Strategy(ABC):
 
     #: Name under which a router finds the strategy.
     name: str
+    #: What the setting is, in records and messages.
+    setting_name: str = "lambda"
 
     @abstractmethod
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:

@@ -23,6 +23,7 @@ class RandomMixing(Strategy):
     """
 
     name = "random_mixing"
+    setting_name = "model"
 
     def settings(self, data: TuningData) -> FloatArray:
         """Models on the upper hull, the dearest first."""

@@ -24,6 +24,7 @@ class ThresholdCascade(Strategy):
     """
 
     name = "threshold_cascade"
+    setting_name = "threshold"
 
     def settings(self, data: TuningData) -> FloatArray:
         """Quantiles of the post-hoc estimates, from accepting nothing to accepting all."""

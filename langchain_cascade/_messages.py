@@ -1,0 +1,117 @@
+"""Between LangChain's messages and the engine's records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
+
+from cascade_engine import Answer, ConfigurationError, Query, Usage
+from cascade_engine.payloads import finish_reason, token_logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine import Trace
+
+#: Where a message keeps the record of how it came about.
+RECORD = "cascade"
+
+
+def query_of(messages: Sequence[BaseMessage]) -> Query:
+    """The user's last message is the question; all else is context.
+
+    Raises:
+        ConfigurationError: there are no messages.
+    """
+    if not messages:
+        raise ConfigurationError("no messages given: a chat model needs at least one")
+    asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), messages[-1])
+    question = str(asked.text)
+    return Query(question, sum(len(str(m.text)) for m in messages) - len(question))
+
+
+def answer_of(message: AIMessage, seconds: float) -> Answer:
+    """What the engine wants to know of a child's message."""
+    used = message.usage_metadata
+    return Answer(
+        text=str(message.text),
+        logprobs=token_logprobs(message.response_metadata),
+        usage=Usage(used["input_tokens"], used["output_tokens"]) if used else None,
+        seconds=seconds,
+        finish_reason=finish_reason(message.response_metadata),
+        payload=message,
+    )
+
+
+def as_message(child: str, output: Any) -> AIMessage:
+    """The child's output, if it is a model's message.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(output, AIMessage):
+        return output
+    raise TypeError(
+        f"child {child!r} returned {type(output).__name__} and no AIMessage: a child must be a "
+        "chat model, or a chain that ends in one"
+    )
+
+
+def with_record(message: AIMessage, trace: Trace) -> AIMessage:
+    """A copy of the chosen message that carries the decision record.
+
+    The name of the model is taken out: handlers that count tokens by it have already seen the
+    child's own run, and would count the call twice. `named` puts it back.
+    """
+    metadata = {k: v for k, v in message.response_metadata.items() if k != "model_name"}
+    metadata[RECORD] = record_of(message, trace)
+    return message.model_copy(update={"response_metadata": metadata, "id": provider_id(message.id)})
+
+
+def record_of(message: AIMessage, trace: Trace) -> dict[str, Any]:
+    """The trace as plain values, and the provider's name of the model that answered."""
+    return {**trace.to_dict(), "model_name": message.response_metadata.get("model_name")}
+
+
+def named(message: AIMessage) -> AIMessage:
+    """The message with its model's name where LangChain keeps it."""
+    record = message.response_metadata.get(RECORD)
+    if not record or not record.get("model_name"):
+        return message
+    metadata = {**message.response_metadata, "model_name": record["model_name"]}
+    return message.model_copy(update={"response_metadata": metadata})
+
+
+def provider_id(identifier: str | None) -> str | None:
+    """A message's id if the provider gave it; LangChain's own stands for the child's run."""
+    ours = identifier is None or identifier.startswith("lc_run")
+    return None if ours else identifier
+
+
+def whole_chunk(message: AIMessage) -> ChatGenerationChunk:
+    """A finished message as the one chunk of a stream."""
+    fields = {k: v for k, v in message if k not in {"type", "tool_call_chunks"}}
+    return ChatGenerationChunk(message=AIMessageChunk(**fields, chunk_position="last"))
+
+
+def passing_chunk(chunk: AIMessageChunk) -> ChatGenerationChunk:
+    """A child's chunk on its way to the user: what belongs to the whole message comes last."""
+    update = {
+        "id": provider_id(chunk.id),
+        "chunk_position": None,
+        "response_metadata": {
+            k: v for k, v in chunk.response_metadata.items() if k != "model_name"
+        },
+    }
+    return ChatGenerationChunk(message=chunk.model_copy(update=update))
+
+
+def last_chunk(message: AIMessage, trace: Trace) -> ChatGenerationChunk:
+    """The end of a live stream: no text, the decision record."""
+    content: str | list[Any] = "" if isinstance(message.content, str) else []
+    metadata = {RECORD: record_of(message, trace)}
+    return ChatGenerationChunk(
+        message=AIMessageChunk(content=content, response_metadata=metadata, chunk_position="last")
+    )

@@ -1,0 +1,436 @@
+"""`CascadeRoutingLLM`: several chat models behind the interface of one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, field_validator
+
+from cascade_engine import (
+    Answer,
+    Call,
+    CascadeDataset,
+    CascadeRouter,
+    ConfigurationError,
+    CostEstimator,
+    Evaluation,
+    Price,
+    QualityEstimator,
+    Session,
+    Strategy,
+    adrive,
+    drive,
+    evaluate,
+)
+from langchain_cascade._children import name_children
+from langchain_cascade._learning import Collection
+from langchain_cascade._messages import (
+    answer_of,
+    as_message,
+    last_chunk,
+    named,
+    passing_chunk,
+    query_of,
+    whole_chunk,
+    with_record,
+)
+from langchain_cascade._runs import RUN, Run, open_run, run_below
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
+    from langchain_core.runnables import Runnable, RunnableConfig
+    from typing_extensions import Self
+
+    from cascade_engine.graders import Grader
+
+__all__ = ["CascadeRoutingLLM"]
+
+
+class CascadeRoutingLLM(BaseChatModel):
+    """A chat model that answers each query with the best quality a budget can buy.
+
+    It holds several chat models, the children. For each query it decides which to ask, judges the
+    answer by its token log-probabilities, and asks another where that is worth its cost. Before
+    `fit` it goes by a conservative rule; after it, by calibrated estimates and the strategy, at
+    the budget in expectation.
+
+    Instantiate:
+        ```python
+        from langchain_cascade import CascadeRoutingLLM, Price
+
+        llm = CascadeRoutingLLM(
+            models=[small, large],  # chat models; ask them for log-probs: ChatOpenAI(logprobs=True)
+            prices={"small": Price(0.1, 0.4), "large": Price(2.5, 10)},  # USD per million tokens
+            max_expected_cost=0.002,  # USD per query
+        )
+        ```
+
+    Invoke:
+        ```python
+        message = llm.invoke("What is the capital of Peru?")
+        message.response_metadata["cascade"]  # who answered, what was believed, what it cost
+        ```
+
+    Fit:
+        ```python
+        llm.fit(questions, references=answers)
+        ```
+
+    Stream:
+        A draft that is rejected is never seen. A step that is final whatever it says streams live;
+        any other answer is emitted once it has been accepted.
+
+    Attributes:
+        models: chat models by name; a list is named after the models. In the order in which a
+            cascade escalates: cheap before dear.
+        prices: price by model, in USD per million tokens.
+        cost: what a call costs: "price", from tokens and prices; "seconds", its latency; or a
+            callable of the model's name and the `Answer`.
+        max_expected_cost: budget per query, met in expectation once fitted; before that no single
+            query is expected to cost more. None for the best quality at any cost.
+        max_cost: hard cap on any one query: no model runs that is expected to exceed what is left.
+        strategy: "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing"
+            or a `Strategy`.
+        quality_estimator: `LogprobEstimator()` by default.
+        cost_estimator: `LinearCostEstimator()` by default.
+        priors: expected quality of each model before any fit, weak to strong.
+        seed: of the coin that mixes two policies to meet a budget exactly.
+
+    Raises:
+        ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
+            strategy, or prices for models that are not there.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    models: SkipValidation[dict[str, Any]]
+    prices: dict[str, Price] = Field(default_factory=dict)
+    cost: Any = "price"
+    max_expected_cost: float | None = None
+    max_cost: float | None = None
+    strategy: str | Strategy = "cascade_routing"
+    quality_estimator: QualityEstimator | None = None
+    cost_estimator: CostEstimator | None = None
+    priors: list[float] | None = None
+    seed: int = 0
+
+    _router: CascadeRouter = PrivateAttr()
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _name_models(cls, models: Any) -> dict[str, Runnable[Any, Any]]:
+        return name_children(models)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Builds the router once the fields are known."""
+        super().model_post_init(context)
+        if self.cost not in {"price", "seconds"} and not callable(self.cost):
+            raise ConfigurationError(
+                f'cost must be "price", "seconds" or a callable, not {self.cost!r}'
+            )
+        self._router = CascadeRouter(
+            list(self.models),
+            strategy=self.strategy,
+            quality=self.quality_estimator,
+            cost=self.cost_estimator,
+            prices=self.prices,
+            budget=self.max_expected_cost,
+            priors=self.priors,
+            seed=self.seed,
+        )
+
+    @property
+    def router(self) -> CascadeRouter:
+        """The engine's router; fitted once `fit` has been called."""
+        return self._router
+
+    @property
+    def _llm_type(self) -> str:
+        return "cascade-routing"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {
+            "models": {name: repr(child) for name, child in self.models.items()},
+            "strategy": self._router.strategy.name,
+            "max_expected_cost": self.max_expected_cost,
+            "max_cost": self.max_cost,
+            "policy": repr(getattr(self._router, "policy_", None)),
+        }
+
+    # Learning.
+
+    def fit(
+        self,
+        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Self:
+        """Learns how good and how dear each child is, and what to spend on which query.
+
+        Args:
+            questions: what to ask every child, or a data set already recorded on these models.
+            references: the right answers, one per question.
+            grade: `grade(question, answer, reference)` in [0, 1]; by default a comparison with the
+                reference that suits its kind (`cascade_engine.graders.best_match`). The reference
+                is None where none are given.
+            max_concurrency: calls in flight to one child.
+
+        Returns:
+            Itself, fitted. If anything fails it is left as it was.
+
+        Raises:
+            ConfigurationError: neither references nor a grader.
+            DataError: lengths differ, there are too few questions, or a child failed on one.
+            UnknownPriceError: a call's cost is unknown.
+            InfeasibleBudgetError: no policy costs as little as `max_expected_cost`.
+        """
+        if not isinstance(questions, CascadeDataset):
+            collection = Collection(self, questions, references, grade)
+            questions = collection.graded(collection.answers(max_concurrency))
+        self._router = self._router.refit(questions)
+        return self
+
+    async def afit(
+        self,
+        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Self:
+        """`fit`, asking the children without blocking the event loop."""
+        if not isinstance(questions, CascadeDataset):
+            collection = Collection(self, questions, references, grade)
+            questions = collection.graded(await collection.aanswers(max_concurrency))
+        self._router = await asyncio.to_thread(self._router.refit, questions)
+        return self
+
+    def evaluate(
+        self,
+        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Evaluation:
+        """Cost and quality on held-out questions: the cascade, random mixing, each child alone.
+
+        Arguments and errors as for `fit`.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        if not isinstance(questions, CascadeDataset):
+            collection = Collection(self, questions, references, grade)
+            questions = collection.graded(collection.answers(max_concurrency))
+        baseline = self._router.with_strategy("random_mixing")
+        return evaluate(
+            {baseline.strategy.name: baseline, self._router.strategy.name: self._router}, questions
+        )
+
+    def with_budget(self, max_expected_cost: float | None) -> Self:
+        """A cascade at another budget that shares this one's children and fit: no refit.
+
+        Raises:
+            InfeasibleBudgetError: no policy costs as little.
+        """
+        other = self.model_copy(update={"max_expected_cost": max_expected_cost})
+        other._router = self._router.with_budget(max_expected_cost)
+        return other
+
+    # Entrances. LangChain hands neither the configuration nor the run to `_generate` and `_stream`,
+    # so they are caught here.
+
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers; see the class."""
+        config, kwargs[RUN] = open_run(config, is_async=False)
+        return named(super().invoke(input, config, **kwargs))
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers without blocking the event loop; see the class."""
+        config, kwargs[RUN] = open_run(config, is_async=True)
+        return named(await super().ainvoke(input, config, **kwargs))
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Streams the answer that is returned, and no rejected draft; see the class."""
+        config, kwargs[RUN] = open_run(config, is_async=False)
+        for chunk in super().stream(input, config, **kwargs):
+            yield cast("AIMessageChunk", named(chunk))
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Streams without blocking the event loop; see the class."""
+        config, kwargs[RUN] = open_run(config, is_async=True)
+        async for chunk in super().astream(input, config, **kwargs):
+            yield cast("AIMessageChunk", named(chunk))
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        run: Run | None = kwargs.pop(RUN, None)
+        return {
+            **super()._get_invocation_params(stop=stop, **kwargs),
+            **(run.options if run else {}),
+        }
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        run: Run | None = kwargs.pop(RUN, None)
+        return super()._get_llm_string(stop=stop, **{**kwargs, **(run.options if run else {})})
+
+    # Answering: a session says what to run, and these run it.
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
+        session = self._session(messages, run)
+        drive(session, lambda call: self._ask(call, messages, run, stop=stop, **kwargs))
+        return _result(session)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
+        session = self._session(messages, run)
+        await adrive(session, lambda call: self._aask(call, messages, run, stop=stop, **kwargs))
+        return _result(session)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
+        session = self._session(messages, run)
+        live = _Live(self, session)
+        while (call := session.pending) is not None:
+            try:
+                if call.final:
+                    child = self.models[call.model]
+                    for chunk in child.stream(messages, run.child(call.model), stop=stop, **kwargs):
+                        yield live.passing(call, chunk)
+                    live.end(call)
+                else:
+                    session.answer(self._ask(call, messages, run, stop=stop, **kwargs))
+            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+                live.failed(error)
+        yield live.close()
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
+        session = self._session(messages, run)
+        live = _Live(self, session)
+        while (call := session.pending) is not None:
+            try:
+                if call.final:
+                    child = self.models[call.model]
+                    config = run.child(call.model)
+                    async for chunk in child.astream(messages, config, stop=stop, **kwargs):
+                        yield live.passing(call, chunk)
+                    live.end(call)
+                else:
+                    session.answer(await self._aask(call, messages, run, stop=stop, **kwargs))
+            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+                live.failed(error)
+        yield live.close()
+
+    def _session(self, messages: Sequence[BaseMessage], run: Run) -> Session:
+        return self._router.session(
+            query_of(messages),
+            budget=run.options.get("max_expected_cost"),
+            max_cost=run.options.get("max_cost", self.max_cost),
+        )
+
+    def _ask(self, call: Call, messages: list[BaseMessage], run: Run, **kwargs: Any) -> Answer:
+        start = time.perf_counter()
+        output = self.models[call.model].invoke(messages, run.child(call.model), **kwargs)
+        return self._answer(call.model, output, time.perf_counter() - start)
+
+    async def _aask(
+        self, call: Call, messages: list[BaseMessage], run: Run, **kwargs: Any
+    ) -> Answer:
+        start = time.perf_counter()
+        output = await self.models[call.model].ainvoke(messages, run.child(call.model), **kwargs)
+        return self._answer(call.model, output, time.perf_counter() - start)
+
+    def _answer(self, child: str, output: Any, seconds: float) -> Answer:
+        answer = answer_of(as_message(child, output), seconds)
+        if self.cost == "price":
+            return answer
+        return replace(answer, cost=seconds if self.cost == "seconds" else self.cost(child, answer))
+
+
+class _Live:
+    """The part of streaming that is the same with and without `async`."""
+
+    def __init__(self, cascade: CascadeRoutingLLM, session: Session) -> None:
+        self._cascade = cascade
+        self._session = session
+        self._start = time.perf_counter()
+        self._whole: AIMessageChunk | None = None
+
+    def passing(self, call: Call, chunk: Any) -> ChatGenerationChunk:
+        """A chunk of a final answer on its way to the user."""
+        message = cast("AIMessageChunk", as_message(call.model, chunk))
+        self._whole = message if self._whole is None else self._whole + message
+        return passing_chunk(message)
+
+    def end(self, call: Call) -> None:
+        """The child's stream has ended: it is an answer."""
+        seconds = time.perf_counter() - self._start
+        self._session.answer(self._cascade._answer(call.model, self._whole, seconds))
+
+    def failed(self, error: Exception) -> None:
+        """A child raised. Once part of its answer has been shown no other can take its place."""
+        if self._whole is not None:
+            raise error
+        self._session.fail(error)
+        self._start = time.perf_counter()
+
+    def close(self) -> ChatGenerationChunk:
+        """The last chunk: the whole answer, or after a live stream the decision record alone."""
+        message: AIMessage = self._session.result.payload
+        if self._whole is None:
+            return whole_chunk(with_record(message, self._session.trace))
+        return last_chunk(message, self._session.trace)
+
+
+def _result(session: Session) -> ChatResult:
+    message = with_record(session.result.payload, session.trace)
+    return ChatResult(generations=[ChatGeneration(message=message)])
