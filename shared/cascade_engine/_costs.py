@@ -40,6 +40,34 @@ class Price:
                     f"the {side} price is {value}: give a finite price per million tokens, >= 0"
                 )
 
+    @classmethod
+    def of_model(cls, model: str, provider: str | None = None) -> Price:
+        """The public list price of a model, from the maintained table of `genai-prices`.
+
+        Args:
+            model: the provider's name for it, such as "gpt-4o-mini".
+            provider: such as "openai", where several offer a model of that name.
+
+        Raises:
+            ImportError: `genai-prices` is not installed (the extra `prices`).
+            UnknownPriceError: the table has no such model.
+        """
+        try:
+            import genai_prices  # noqa: PLC0415  an extra
+        except ImportError as error:
+            raise ImportError(
+                'list prices need genai-prices: pip install "cascade-routing[prices]"'
+            ) from error
+        usage = genai_prices.Usage(input_tokens=1000, output_tokens=1000)
+        try:
+            found = genai_prices.calc_price(usage, model, provider_id=provider)
+        except LookupError as error:
+            raise UnknownPriceError(
+                f"no list price is known for {model!r}: give Price(input=..., output=...) in USD "
+                "per million tokens"
+            ) from error
+        return cls(float(found.input_price) * 1000, float(found.output_price) * 1000)
+
     def of(self, usage: Usage) -> float:
         """Cost of a call that used so many tokens."""
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / _PER

@@ -21,7 +21,7 @@ _EDGES = np.array([-5.5, -2.2, -0.8, 0.8, 2.2, 5.5])
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _TAIL = 6.5
 #: A deterministic value is a Gaussian this narrow: its step falls inside a panel of its own.
-_NARROW = 1e-9
+_NARROW = 1e-12
 _CHUNK = 4_000_000
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cascade_engine._arrays import check_names
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
-from cascade_engine._tuning import Frontier, Policy, check_budget, coin, trace_frontier
+from cascade_engine._tuning import Frontier, Policy, check_budget, coin, sweep
 from cascade_engine._types import Query
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators import (
@@ -74,7 +74,7 @@ class CascadeRouter:
         ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget.
 
     Attributes:
-        frontier_: mean cost and quality on the fitting data at every setting of the strategy.
+        frontier_: mean cost and quality on the fitting data at every lambda that matters.
         policy_: the policy bought by `budget`.
     """
 
@@ -148,33 +148,21 @@ class CascadeRouter:
         new._data = _Fit(  # noqa: SLF001  its own class
             new.quality.cross_evidence(), new.cost.predict(data.queries), data.quality, data.cost
         )
-        frontier = new._tune(self.strategy)  # noqa: SLF001
-        new.policy_ = frontier.at(_or_infinity(self.budget))
-        new.frontier_ = frontier
+        new._tune(self.strategy)  # noqa: SLF001
         return new
 
-    def _tune(self, strategy: Strategy) -> Frontier:
-        """A strategy's frontier on out-of-fold estimates of the fitting data."""
-        fit = self._data
-        nobody = np.zeros(fit.quality.shape, dtype=bool)
-        tuning = TuningData(
-            Estimates(*self.quality.estimate(fit.evidence, nobody), fit.expected_cost),
-            self.quality.estimate(fit.evidence, ~nobody)[0],
-            fit.quality,
-            fit.cost,
-        )
-        game, n = self._simulation(strategy, fit), len(fit.quality)
-        return trace_frontier(
-            strategy,
-            strategy.settings(tuning),
-            lambda setting: game.play(np.full(n, setting)),
-        )
+    def _tune(self, strategy: Strategy) -> None:
+        """Takes a strategy, tuned on the fitting data, and its frontier and policy there."""
+        data = self._data
+        self.strategy = strategy.tuned(TuningData(data.quality, data.cost))
+        self.frontier_ = sweep(self._simulation(data))
+        self.policy_ = self.frontier_.at(_or_infinity(self.budget))
 
-    def _simulation(self, strategy: Strategy, on: _Fit) -> Simulation:
+    def _simulation(self, on: _Fit) -> Simulation:
         def believe(run: BoolArray) -> Estimates:
             return Estimates(*self.quality.estimate(on.evidence, run), on.expected_cost)
 
-        return Simulation(strategy, believe, quality=on.quality, cost=on.cost)
+        return Simulation(self.strategy, believe, quality=on.quality, cost=on.cost)
 
     def with_budget(self, budget: float | None) -> CascadeRouter:
         """A router at another budget that shares this one's fit: a look-up, no refit.
@@ -200,8 +188,7 @@ class CascadeRouter:
         other = copy.copy(self)
         other.strategy = find_strategy(strategy)
         if self.is_fitted:
-            other.frontier_ = self._tune(other.strategy)
-            other.policy_ = other.frontier_.at(_or_infinity(self.budget))
+            other._tune(other.strategy)  # noqa: SLF001
         return other
 
     def session(
@@ -228,7 +215,7 @@ class CascadeRouter:
             return Session(
                 self._unfitted,
                 query,
-                setting=UNFITTED_THRESHOLD,
+                lam=1 - UNFITTED_THRESHOLD,
                 budget=wanted,
                 max_cost=min(limits) if limits else None,
             )
@@ -236,7 +223,7 @@ class CascadeRouter:
         return Session(
             self._decider(),
             query,
-            setting=policy.setting(coin(query.text, self.seed)),
+            lam=policy.lam(coin(query.text, self.seed)),
             budget=wanted,
             max_cost=max_cost,
         )
@@ -260,12 +247,12 @@ class CascadeRouter:
         if not self.is_fitted:
             raise NotFittedError("replay needs a fitted router: call fit first")
         evidence, expected = self.quality.read(data), self.cost.predict(data.queries)
-        game = self._simulation(self.strategy, _Fit(evidence, expected, data.quality, data.cost))
+        game = self._simulation(_Fit(evidence, expected, data.quality, data.cost))
         tosses = [coin(query.text, self.seed) for query in data.queries]
 
         def play(budget: float | None) -> Outcome:
             policy = self.policy_ if budget is None else self.frontier_.at(budget)
-            return game.play(np.array([policy.setting(toss) for toss in tosses]))
+            return game.play(np.array([policy.lam(toss) for toss in tosses]))
 
         return play
 

@@ -59,7 +59,7 @@ class Session:
     Args:
         decider: what to decide by.
         query: what is asked.
-        setting: the strategy's parameter for this query.
+        lam: the strategy's lambda for this query.
         budget: expected cost aimed at; recorded only.
         max_cost: hard cap on this query's cost: no model runs whose expected cost would exceed
             what is left of it.
@@ -74,13 +74,13 @@ class Session:
         decider: Decider,
         query: Query,
         *,
-        setting: float,
+        lam: float,
         budget: float | None = None,
         max_cost: float | None = None,
     ) -> None:
         self._decider = decider
         self._query = query
-        self._setting = setting
+        self._lam = lam
         self._budget = budget
         self._max_cost = max_cost
         self._evidence = decider.quality.begin([query])
@@ -148,8 +148,7 @@ class Session:
             query=self._query,
             strategy=self._decider.strategy.name,
             fitted=self._decider.fitted,
-            setting_name=self._decider.strategy.setting_name,
-            setting=self._setting,
+            setting=self._decider.strategy.setting(self._lam),
             budget=self._budget,
             decisions=tuple(self._decisions),
             answers=dict(self._answers),
@@ -203,7 +202,7 @@ class Session:
         action = STOP
         if available.any():
             options = strategy.options(estimates, self._run, available)
-            action = int(strategy.pick(options, np.array([self._setting]))[0])
+            action = int(strategy.pick(options, np.array([self._lam]))[0])
         call = None
         if action != STOP:
             open_after = strategy.reachable(self._run[0], available[0], action)

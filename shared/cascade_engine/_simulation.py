@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cascade_engine.strategies import STOP, Options
+from cascade_engine.strategies import STOP, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies import Strategy
+    from cascade_engine.strategies import Options, Strategy
 
-__all__ = ["Outcome", "Simulation"]
+__all__ = ["Ends", "Outcome", "Simulation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,20 @@ class Outcome:
         return np.bincount(self.chosen, minlength=self.run.shape[1]) / len(self.chosen)
 
 
+class Ends(NamedTuple):
+    """How queries end, each over an interval of lambda; every array is (m,)."""
+
+    low: FloatArray
+    high: FloatArray
+    cost: FloatArray
+    quality: FloatArray
+
+
 class Simulation:
-    """One strategy on complete data, played at as many settings as wanted.
+    """One strategy on complete data, played at as many lambdas as wanted, or at all of them.
 
     What is believed and what the options are depends on the query and on the models run, not on
-    the setting: both are worked out once for each such state that some setting reaches.
+    lambda: both are worked out once for each such state that some lambda reaches.
 
     Args:
         strategy: what decides.
@@ -78,12 +87,13 @@ class Simulation:
         self._cost = cost
         self._states: dict[bytes, _State] = {}
 
-    def play(self, setting: FloatArray) -> Outcome:
-        """Drives every query to its end.
+    @property
+    def queries(self) -> int:
+        """Number of queries, n."""
+        return len(self._quality)
 
-        Args:
-            setting: the strategy's parameter for each query, shape (n,).
-        """
+    def play(self, lam: FloatArray) -> Outcome:
+        """Drives every query to its end at its lambda, shape (n,)."""
         n, k = self._quality.shape
         run = np.zeros((n, k), dtype=bool)
         chosen = np.zeros(n, dtype=np.intp)
@@ -94,12 +104,40 @@ class Simulation:
                 here = (run[going] == pattern).all(axis=1)
                 rows = going[here]
                 state = self._state(pattern)
-                action[here] = self._strategy.pick(state.at(rows), setting[rows])
+                action[here] = self._strategy.pick(state.at(rows), lam[rows])
                 chosen[rows] = state.chosen[rows]
             going = going[action != STOP]
             run[going, action[action != STOP]] = True
         cost = np.where(run, self._cost, 0.0).sum(axis=1)
         return Outcome(run, chosen, cost, self._quality[np.arange(n), chosen])
+
+    def sweep(self) -> Ends:
+        """Drives every query to its end at every lambda from 0 to infinity."""
+        n, k = self._quality.shape
+        start = Piece(np.arange(n), np.full(n, STOP), np.zeros(n), np.full(n, np.inf))
+        waiting = {bytes(k): [start]}
+        ends: list[Ends] = []
+        while waiting:
+            key = next(iter(waiting))
+            pattern = np.frombuffer(key, dtype=bool)
+            here = _joined(waiting.pop(key))
+            state = self._state(pattern)
+            for piece in self._strategy.pieces(state.at(here.rows), here.low, here.high):
+                rows = here.rows[piece.rows]
+                for action in np.unique(piece.action):
+                    part = piece.action == action
+                    then = Piece(rows[part], piece.action[part], piece.low[part], piece.high[part])
+                    if action == STOP:
+                        ends.append(self._ended(then, pattern, state))
+                    else:
+                        after = pattern.copy()
+                        after[action] = True
+                        waiting.setdefault(after.tobytes(), []).append(then)
+        return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
+
+    def _ended(self, piece: Piece, pattern: BoolArray, state: _State) -> Ends:
+        quality = self._quality[piece.rows, state.chosen[piece.rows]]
+        return Ends(piece.low, piece.high, self._cost[piece.rows][:, pattern].sum(axis=1), quality)
 
     def _state(self, pattern: BoolArray) -> _State:
         key = pattern.tobytes()
@@ -109,8 +147,13 @@ class Simulation:
         return self._states[key]
 
 
+def _joined(pieces: list[Piece]) -> Piece:
+    columns = zip(*((p.rows, p.action, p.low, p.high) for p in pieces), strict=True)
+    return Piece(*(np.concatenate(column) for column in columns))
+
+
 class _State:
-    """All queries with the same models run: their options, where some setting asked for them."""
+    """All queries with the same models run: their options, where some lambda asked for them."""
 
     def __init__(self, strategy: Strategy, estimates: Estimates, run: BoolArray) -> None:
         self._strategy = strategy
@@ -121,7 +164,7 @@ class _State:
         self.chosen = strategy.choose(estimates, run)
 
     def at(self, rows: IntArray) -> Options:
-        new = rows[self._row[rows] < 0]
+        new = np.unique(rows[self._row[rows] < 0])
         if len(new):
             self._add(new)
         return self._known.at(self._row[rows])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,26 +12,22 @@ import numpy as np
 from cascade_engine.errors import ConfigurationError, InfeasibleBudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cascade_engine._arrays import FloatArray
-    from cascade_engine._simulation import Outcome
-    from cascade_engine.strategies import Strategy
+    from cascade_engine._simulation import Simulation
 
-__all__ = ["Frontier", "Policy", "coin", "trace_frontier"]
+__all__ = ["Frontier", "Policy", "coin", "sweep"]
 
-_FINEST = 0.005
-_MOST_SETTINGS = 160
+_ROUNDING = 1e-12
 _SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A mixture of two settings of a strategy.
+    """A mixture of two lambdas of a strategy.
 
     Attributes:
-        cheap: the setting that costs less.
-        dear: the setting that costs more.
+        cheap: the lambda that costs less, the higher.
+        dear: the lambda that costs more.
         gamma: probability of `cheap`, as in Theorem 1: B = gamma B- + (1 - gamma) B+.
         cost: expected cost per query on the fitting data.
         quality: expected quality on the fitting data.
@@ -44,22 +39,22 @@ class Policy:
     cost: float
     quality: float
 
-    def setting(self, toss: float) -> float:
-        """The setting for a query whose coin shows `toss` in [0, 1)."""
+    def lam(self, toss: float) -> float:
+        """Lambda for a query whose coin shows `toss` in [0, 1)."""
         return self.cheap if toss < self.gamma else self.dear
 
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """Mean cost and quality of a strategy on the fitting data, at every setting that matters.
+    """Mean cost and quality of a strategy on the fitting data, at every lambda that matters.
 
     Attributes:
-        settings: from the cheapest policy to the dearest, shape (s,).
+        lambdas: from the cheapest policy to the dearest, falling, shape (s,).
         cost: mean cost, increasing, shape (s,).
         quality: mean quality, shape (s,).
     """
 
-    settings: FloatArray
+    lambdas: FloatArray
     cost: FloatArray
     quality: FloatArray
 
@@ -80,13 +75,13 @@ class Frontier:
         above = int(np.searchsorted(self.cost, budget, side="right"))
         if above == len(self.cost) or above == 0:
             i = min(above, len(self.cost) - 1)
-            setting = float(self.settings[i])
-            return Policy(setting, setting, 0.0, float(self.cost[i]), float(self.quality[i]))
+            lam = float(self.lambdas[i])
+            return Policy(lam, lam, 0.0, float(self.cost[i]), float(self.quality[i]))
         low, high = above - 1, above
         gamma = float((self.cost[high] - budget) / (self.cost[high] - self.cost[low]))
         return Policy(
-            cheap=float(self.settings[low]),
-            dear=float(self.settings[high]),
+            cheap=float(self.lambdas[low]),
+            dear=float(self.lambdas[high]),
             gamma=gamma,
             cost=gamma * float(self.cost[low]) + (1 - gamma) * float(self.cost[high]),
             quality=gamma * float(self.quality[low]) + (1 - gamma) * float(self.quality[high]),
@@ -99,48 +94,40 @@ def check_budget(budget: float) -> None:
         raise ConfigurationError(f"a budget must be a number >= 0, not {budget}")
 
 
-def trace_frontier(
-    strategy: Strategy, settings: FloatArray, play: Callable[[float], Outcome]
-) -> Frontier:
-    """Simulates settings from the dearest to the cheapest, and between them where costs jump.
+def sweep(simulation: Simulation) -> Frontier:
+    """The whole frontier of a strategy: every policy that some lambda makes, exactly.
 
-    Args:
-        strategy: whose settings they are.
-        settings: from the dearest policy to the cheapest.
-        play: simulates one setting on the fitting data.
+    Each query's run is followed once for all lambdas: in every state the options' hull splits the
+    interval of lambdas that lead there. What comes out is, for each query, cost and quality as step
+    functions of lambda; the frontier is their mean.
     """
-    found = [_point(setting, play) for setting in settings.tolist()]
-    spread = max(cost for _, cost, _ in found) - min(cost for _, cost, _ in found)
-    stuck: set[float] = set()
-    while len(found) < _MOST_SETTINGS:
-        gaps = [(a[1] - b[1], i) for i, (a, b) in enumerate(pairwise(found)) if a[0] not in stuck]
-        gap, i = max(gaps, default=(0.0, 0))
-        if gap <= _FINEST * spread:
-            break
-        middle = strategy.between(found[i][0], found[i + 1][0])
-        if middle is None or middle in (found[i][0], found[i + 1][0]):
-            stuck.add(found[i][0])
-            continue
-        found.insert(i + 1, _point(middle, play))
-    return _increasing(found[::-1])
+    ends = simulation.sweep()
+    edges = np.unique(np.concatenate([ends.low, ends.high]))[::-1]
+    cost = _steps(edges, ends.low, ends.high, ends.cost) / simulation.queries
+    quality = _steps(edges, ends.low, ends.high, ends.quality) / simulation.queries
+    lam = _between(edges[1:], edges[:-1])
+    # Where a dearer lambda costs no more than a cheaper one, nothing is bought: it is left out.
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
+    kept = cost > before + _ROUNDING * np.abs(cost)
+    return Frontier(lam[kept], cost[kept], quality[kept])
 
 
-def _point(setting: float, play: Callable[[float], Outcome]) -> tuple[float, float, float]:
-    outcome = play(setting)
-    return setting, outcome.mean_cost, outcome.mean_quality
+def _steps(edges: FloatArray, low: FloatArray, high: FloatArray, amount: FloatArray) -> FloatArray:
+    """Sum of the step functions `amount` on (low, high), between falling edges."""
+    change = np.zeros(len(edges))
+    rising = edges[::-1]
+    last = len(edges) - 1
+    np.add.at(change, last - np.searchsorted(rising, high), amount)
+    np.add.at(change, last - np.searchsorted(rising, low), -amount)
+    return np.cumsum(change)[:-1]
 
 
-def _increasing(points: list[tuple[float, float, float]]) -> Frontier:
-    """Drops points that cost no more than a cheaper setting's: nothing is bought there."""
-    kept: list[tuple[float, float, float]] = []
-    for point in points:
-        if kept and point[1] <= kept[-1][1]:
-            if point[1] == kept[-1][1] and point[2] > kept[-1][2]:
-                kept[-1] = point
-            continue
-        kept.append(point)
-    table = np.array(kept)
-    return Frontier(table[:, 0], table[:, 1], table[:, 2])
+def _between(low: FloatArray, high: FloatArray) -> FloatArray:
+    """A lambda inside each interval; the ends may be 0 and infinity."""
+    from_zero, to_infinity = low <= 0, np.isinf(high)
+    inside = np.sqrt(np.where(from_zero, 1.0, low)) * np.sqrt(np.where(to_infinity, 1.0, high))
+    inside = np.where(to_infinity, 2 * np.where(from_zero, 1.0, low), inside)
+    return np.where(from_zero, np.where(to_infinity, 0.0, high / 2), inside)
 
 
 def coin(text: str, seed: int) -> float:

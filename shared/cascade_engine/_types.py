@@ -118,9 +118,8 @@ class Trace:
         query: the query.
         strategy: name of the strategy that decided.
         fitted: False when only priors and the conservative log-probability rule were at work.
-        setting_name: what the strategy's parameter is: "lambda" (quality per unit of cost) for the
-            paper's strategies, "threshold" for a threshold cascade.
-        setting: its value for this query.
+        setting: the strategy's parameter for this query, by name: "lambda" (quality per unit of
+            cost), or "threshold" for a threshold cascade.
         budget: expected cost per query that was aimed at, None without one.
         decisions: one per step, the last with `action=None` unless every model failed.
         answers: answers by model, in the order of the calls.
@@ -132,8 +131,7 @@ class Trace:
     query: Query
     strategy: str
     fitted: bool
-    setting_name: str
-    setting: float
+    setting: Mapping[str, float]
     budget: float | None
     decisions: tuple[Decision, ...]
     answers: Mapping[str, Answer]
@@ -166,7 +164,7 @@ class Trace:
             "total_cost": self.total_cost,
             "strategy": self.strategy,
             "fitted": self.fitted,
-            self.setting_name: self.setting,
+            **self.setting,
             "budget": self.budget,
             "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
             "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],

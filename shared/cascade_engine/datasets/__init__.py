@@ -1,1 +1,9 @@
 """Recorded data that comes with the library."""
+
+from cascade_engine.datasets._everyday import (
+    USD_PER_BILLION_PARAMETERS,
+    load_everyday,
+    local_price,
+)
+
+__all__ = ["USD_PER_BILLION_PARAMETERS", "load_everyday", "local_price"]

@@ -103,6 +103,8 @@ class CostEstimator(ABC):
 
 def rows_where(run: BoolArray) -> list[tuple[tuple[int, ...], BoolArray]]:
     """Groups the rows by the set of models run: (columns run, mask of the rows)."""
+    if (run == run[0]).all():  # always so in a session, and in every state of a simulation
+        return [(tuple(np.flatnonzero(run[0]).tolist()), np.ones(len(run), dtype=bool))]
     return [
         (tuple(np.flatnonzero(pattern).tolist()), (run == pattern).all(axis=1))
         for pattern in np.unique(run, axis=0)

@@ -17,6 +17,7 @@ from cascade_engine.estimators._logistic import (
     fit_logistic,
     group_folds,
     log_loss,
+    one_thread,
 )
 from cascade_engine.estimators._logprob_features import logprob_features
 from cascade_engine.estimators._query_features import QueryFeatures
@@ -24,13 +25,13 @@ from cascade_engine.estimators._query_features import QueryFeatures
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer, Query
 
 __all__ = ["LogprobEstimator"]
 
-_STRENGTHS = (0.003, 0.03, 0.3)
+_STRENGTHS = (0.003, 0.03, 0.3, 3.0)
 _MOST_SETS = 32
 
 
@@ -109,42 +110,42 @@ class LogprobEstimator(QualityEstimator):
                 f"{distinct} distinct queries are too few to learn from: give at least 10 "
                 "(a few hundred for estimates worth having)"
             )
-        self._fold = group_folds(texts, self.folds, self.seed)
-        text_features = self.query_features.fit(texts).transform(texts)
-        ante = self._fit_ante(text_features, data.quality)
-        own = self._fit_own(ante, data)
-        self._cross = _Evidence(ante, own)
-        self._fit_pooled(data.quality)
+        with one_thread():
+            self._fold = group_folds(texts, self.folds, self.seed)
+            text_features = self.query_features.fit(texts).transform(texts)
+            ante = self._fit_ante(text_features, data.quality)
+            own = self._fit_own(ante, data)
+            self._cross = _Evidence(ante, own)
+            self._fit_pooled(data.quality)
         return self
 
     def _fit_ante(self, features: FloatArray, quality: FloatArray) -> FloatArray:
         """Fits the ex-ante stage; returns its calibrated out-of-fold log-odds."""
         self._parts = _Parts()
-        columns = quality.T
-        tried = [
-            np.stack([cross_logit(features, y, self._fold, strength=c) for y in columns], axis=1)
-            for c in _STRENGTHS
-        ]
-        best = int(np.argmin([log_loss(log_odds, quality) for log_odds in tried]))
-        raw = tried[best]
+        shared = [features] * quality.shape[1]
+        strength, raw = _best_strength(shared, quality, self._fold)
         out = np.empty_like(raw)
-        for i, y in enumerate(columns):
-            self._parts.ante.append(fit_logistic(features, y, strength=_STRENGTHS[best]))
+        for i, y in enumerate(quality.T):
+            self._parts.ante.append(fit_logistic(features, y, strength=strength))
             platt = fit_logistic(raw[:, [i]], y)
             self._parts.calibration.append(platt)
             out[:, i] = platt.logit(raw[:, [i]])
         return out
 
     def _fit_own(self, ante: FloatArray, data: CascadeDataset) -> FloatArray:
-        out = np.empty_like(ante)
+        """Fits the stage of each answer's own log-probs; returns its out-of-fold log-odds."""
+        features = []
         for i in range(len(data.models)):
             signals = logprob_features([row[i] for row in data.answers])
             known = ~np.isnan(signals).any(axis=1)
             fill = signals[known].mean(axis=0) if known.any() else np.zeros(signals.shape[1])
             self._parts.fill.append(fill)
-            features = _own_features(ante[:, i], signals, fill)
-            out[:, i] = cross_logit(features, data.quality[:, i], self._fold)
-            self._parts.own.append(fit_logistic(features, data.quality[:, i]))
+            features.append(_own_features(ante[:, i], signals, fill))
+        strength, out = _best_strength(features, data.quality, self._fold)
+        self._parts.own = [
+            fit_logistic(x, y, strength=strength)
+            for x, y in zip(features, data.quality.T, strict=True)
+        ]
         return out
 
     def _fit_pooled(self, quality: FloatArray) -> None:
@@ -212,6 +213,27 @@ class LogprobEstimator(QualityEstimator):
                 quality[rows, i] = p
                 sd[rows, i] = np.sqrt(model.resolution * p * (1 - p))
         return quality, sd
+
+
+def _best_strength(
+    features: Sequence[FloatArray], quality: FloatArray, folds: IntArray
+) -> tuple[float, FloatArray]:
+    """The penalty under which the models together predict held-out labels best.
+
+    Returns:
+        It, and the out-of-fold log-odds (n, k) under it.
+    """
+    tried = {
+        strength: np.column_stack(
+            [
+                cross_logit(x, y, folds, strength=strength)
+                for x, y in zip(features, quality.T, strict=True)
+            ]
+        )
+        for strength in _STRENGTHS
+    }
+    best = min(tried, key=lambda strength: log_loss(tried[strength], quality))
+    return best, tried[best]
 
 
 def _own_features(ante: FloatArray, signals: FloatArray, fill: FloatArray) -> FloatArray:

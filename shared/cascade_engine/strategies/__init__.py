@@ -1,7 +1,7 @@
 """Strategies, one file each, and the table by which routers find them."""
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies._base import STOP, Options, Strategy, TuningData
+from cascade_engine.strategies._base import STOP, Options, Piece, Strategy, TuningData
 from cascade_engine.strategies.cascade_routing import CascadeRouting
 from cascade_engine.strategies.cascading import Cascading
 from cascade_engine.strategies.mixing import RandomMixing
@@ -14,6 +14,7 @@ __all__ = [
     "CascadeRouting",
     "Cascading",
     "Options",
+    "Piece",
     "RandomMixing",
     "Routing",
     "Strategy",

@@ -25,12 +25,16 @@ class Routing(Strategy):
     name = "routing"
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
-        """Each model available, once; then none."""
-        open_ = available & ~run.any(axis=1, keepdims=True)
+        """Each model available while none has answered, then to stop."""
+        idle = ~run.any(axis=1, keepdims=True)
+        open_ = available & idle
+        stop = np.where(idle & available.any(axis=1, keepdims=True), -np.inf, 0.0)
         return Options(
-            value=np.where(open_, estimates.quality, -np.inf),
-            price=np.where(open_, estimates.cost, 0.0),
-            action=np.where(open_, np.arange(run.shape[1]), STOP),
+            value=np.hstack([stop, np.where(open_, estimates.quality, -np.inf)]),
+            price=np.hstack([np.zeros(stop.shape), np.where(open_, estimates.cost, 0.0)]),
+            action=np.hstack(
+                [np.full(stop.shape, STOP), np.where(open_, np.arange(run.shape[1]), STOP)]
+            ),
         )
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:

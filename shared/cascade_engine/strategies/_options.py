@@ -1,0 +1,97 @@
+"""What may be done in a state, and which of it is best at which lambda."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cascade_engine._arrays import FloatArray, IntArray
+
+__all__ = ["STOP", "Options", "Piece", "hull_pieces"]
+
+#: The action of running no further model.
+STOP = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be done in the present state, whatever the setting; every array is (n, m).
+
+    Attributes:
+        value: expected quality of the answer in the end, should the option be taken; -inf where it
+            is not open.
+        price: expected cost still to be paid for it.
+        action: the model to run first, or `STOP`.
+    """
+
+    value: FloatArray
+    price: FloatArray
+    action: IntArray
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def at(self, rows: IntArray) -> Options:
+        """The options of some of the queries."""
+        return Options(self.value[rows], self.price[rows], self.action[rows])
+
+    def joined(self, other: Options) -> Options:
+        """These queries' options, then the others'."""
+        return Options(
+            np.concatenate([self.value, other.value]),
+            np.concatenate([self.price, other.price]),
+            np.concatenate([self.action, other.action]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Queries whose choice is one and the same over an interval of lambda; each array is (m,).
+
+    Attributes:
+        rows: which of the queries.
+        action: what is done.
+        low: lower end of the interval.
+        high: upper end.
+    """
+
+    rows: IntArray
+    action: IntArray
+    low: FloatArray
+    high: FloatArray
+
+
+def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator[Piece]:
+    """Walks down each query's upper hull, from the option that is best at `high` to that at `low`.
+
+    Options of value -inf are not open. The n hulls are walked together, an edge at a time.
+    """
+    rows = np.arange(len(options))
+    price = np.where(np.isneginf(options.value), np.inf, options.price)
+    at = _best_at(options.value, price, high)
+    top = high
+    while len(rows):
+        value_now, price_now = options.value[rows, at], price[rows, at]
+        extra = price[rows] - price_now[:, None]
+        gain = options.value[rows] - value_now[:, None]
+        steeper = (extra > 0) & np.isfinite(extra)
+        slope = np.where(steeper, gain, -np.inf) / np.where(steeper, extra, 1.0)
+        following = slope.argmax(axis=1)
+        edge = np.clip(slope[np.arange(len(rows)), following], low[rows], top)
+        wide = edge < top
+        yield Piece(rows[wide], options.action[rows[wide], at[wide]], edge[wide], top[wide])
+        further = edge > low[rows]
+        rows, at, top = rows[further], following[further], edge[further]
+
+
+def _best_at(value: FloatArray, price: FloatArray, lam: FloatArray) -> IntArray:
+    """Column of the best option at lambda; at infinity the cheapest, the best of ties."""
+    finite = np.where(np.isinf(lam), 0.0, lam)[:, None]
+    worth = value - finite * np.where(np.isinf(price), 0.0, price)
+    cheapest = price <= price.min(axis=1, keepdims=True)
+    return np.asarray(np.where(cheapest | ~np.isinf(lam)[:, None], worth, -np.inf).argmax(axis=1))
