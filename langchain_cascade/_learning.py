@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
-from cascade_engine import Call, CascadeDataset, ConfigurationError, DataError
+from cascade_engine import (
+    Call,
+    CascadeDataset,
+    ConfigurationError,
+    DataError,
+    UnknownPriceError,
+)
 from cascade_engine.graders import best_match
 from langchain_cascade._messages import query_of
 from langchain_cascade._runs import Run
@@ -28,6 +34,7 @@ class Collection:
     Raises:
         DataError: no questions, or not as many references.
         ConfigurationError: neither references nor a grader.
+        UnknownPriceError: a child has no price, and calls are to be priced.
     """
 
     def __init__(
@@ -48,6 +55,12 @@ class Collection:
         if references is not None and len(references) != len(asked):
             raise DataError(
                 f"{len(asked)} questions and {len(references)} references: there must be as many"
+            )
+        unpriced = [name for name in cascade.models if name not in cascade.prices]
+        if cascade.cost == "price" and unpriced:  # known before any child is paid for an answer
+            raise UnknownPriceError(
+                f"no price is known for {unpriced}: pass prices={{name: Price(input=..., "
+                'output=...)}} (USD per million tokens), or cost="seconds"'
             )
         self._cascade = cascade
         self._messages = [cascade._convert_input(q).to_messages() for q in asked]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Where a message keeps the record of how it came about.
 RECORD = "cascade"
 
+_COUNTS = {"input_tokens", "output_tokens", "total_tokens"}
+
 
 def query_of(messages: Sequence[BaseMessage]) -> Query:
     """The user's last message is the question; all else is context.
@@ -34,15 +36,22 @@ def query_of(messages: Sequence[BaseMessage]) -> Query:
 
 def answer_of(message: AIMessage, seconds: float) -> Answer:
     """What the engine wants to know of a child's message."""
-    used = message.usage_metadata
     return Answer(
         text=str(message.text),
         logprobs=token_logprobs(message.response_metadata),
-        usage=Usage(used["input_tokens"], used["output_tokens"]) if used else None,
+        usage=_usage_of(message),
         seconds=seconds,
         finish_reason=finish_reason(message.response_metadata),
         payload=message,
     )
+
+
+def _usage_of(message: AIMessage) -> Usage | None:
+    """Tokens used; a cache hit, for one, may carry usage that does not count them."""
+    used: dict[str, Any] = {**(message.usage_metadata or {})}
+    if not used.keys() & {"input_tokens", "output_tokens"}:
+        return None
+    return Usage(used.get("input_tokens", 0), used.get("output_tokens", 0))
 
 
 def as_message(child: str, output: Any) -> AIMessage:
@@ -90,10 +99,20 @@ def provider_id(identifier: str | None) -> str | None:
     return None if ours else identifier
 
 
+def as_chunk(message: AIMessage) -> AIMessageChunk:
+    """The message as a chunk: a child without streaming of its own streams one whole message."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    fields = {k: v for k, v in message if k != "type"}
+    if not fields["usage_metadata"] or not fields["usage_metadata"].keys() >= _COUNTS:
+        fields["usage_metadata"] = None  # of a cache hit: a chunk would refuse it
+    return AIMessageChunk(**fields)
+
+
 def whole_chunk(message: AIMessage) -> ChatGenerationChunk:
     """A finished message as the one chunk of a stream."""
-    fields = {k: v for k, v in message if k not in {"type", "tool_call_chunks"}}
-    return ChatGenerationChunk(message=AIMessageChunk(**fields, chunk_position="last"))
+    chunk = as_chunk(message).model_copy(update={"chunk_position": "last"})
+    return ChatGenerationChunk(message=chunk)
 
 
 def passing_chunk(chunk: AIMessageChunk) -> ChatGenerationChunk:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.runnables.config import RunnableConfig, ensure_config
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
+from langchain_core.tracers._streaming import (
+    _StreamingCallbackHandler,
+    _V2StreamingCallbackHandler,
+)
+
+from cascade_engine import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 RUN = "cascade_run"
 #: Keys of `config["configurable"]` that are the cascade's own.
 OPTIONS = ("max_expected_cost", "max_cost")
+#: Handlers that turn a run's tokens into a stream.
+_STREAMING = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +65,18 @@ def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[Runnable
     )
     configurable = config.get("configurable") or {}
     run = Run(
-        options={key: configurable[key] for key in OPTIONS if key in configurable},
+        options={key: _limit(key, configurable[key]) for key in OPTIONS if key in configurable},
         config=_below(callbacks, run_id, manager, configurable),
     )
     return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
+
+
+def _limit(key: str, value: Any) -> float | None:
+    if value is None or (isinstance(value, Real) and float(value) >= 0):
+        return cast("float | None", value)
+    raise ConfigurationError(
+        f'config["configurable"][{key!r}] must be a number >= 0, not {value!r}'
+    )
 
 
 def run_below(
@@ -81,9 +97,7 @@ def _below(
 ) -> RunnableConfig:
     # The cascade's own run emits the tokens that the user is to see: a handler that turns tokens
     # into a stream must not see the children's, which may belong to a draft.
-    handlers = [
-        h for h in source.inheritable_handlers if not isinstance(h, _StreamingCallbackHandler)
-    ]
+    handlers = [h for h in source.inheritable_handlers if not isinstance(h, _STREAMING)]
     children = manager(
         handlers=list(handlers),
         inheritable_handlers=handlers,

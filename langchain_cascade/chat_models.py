@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SkipValidation,
+    ValidationError,
+    field_validator,
+)
 
 from cascade_engine import (
     Answer,
@@ -19,6 +26,7 @@ from cascade_engine import (
     ConfigurationError,
     CostEstimator,
     Evaluation,
+    NotFittedError,
     Price,
     QualityEstimator,
     Session,
@@ -31,6 +39,7 @@ from langchain_cascade._children import name_children
 from langchain_cascade._learning import Collection
 from langchain_cascade._messages import (
     answer_of,
+    as_chunk,
     as_message,
     last_chunk,
     named,
@@ -126,6 +135,16 @@ class CascadeRoutingLLM(BaseChatModel):
 
     _router: CascadeRouter = PrivateAttr()
 
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:  # it wraps what the library itself objects to
+            causes = [detail.get("ctx", {}).get("error") for detail in error.errors()]
+            for cause in causes:
+                if isinstance(cause, ConfigurationError):
+                    raise cause from None
+            raise
+
     @field_validator("models", mode="before")
     @classmethod
     def _name_models(cls, models: Any) -> dict[str, Runnable[Any, Any]]:
@@ -134,10 +153,12 @@ class CascadeRoutingLLM(BaseChatModel):
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""
         super().model_post_init(context)
-        if self.cost not in {"price", "seconds"} and not callable(self.cost):
+        if self.cost not in ("price", "seconds") and not callable(self.cost):
             raise ConfigurationError(
                 f'cost must be "price", "seconds" or a callable, not {self.cost!r}'
             )
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
         self._router = CascadeRouter(
             list(self.models),
             strategy=self.strategy,
@@ -162,6 +183,9 @@ class CascadeRoutingLLM(BaseChatModel):
     def _identifying_params(self) -> Mapping[str, Any]:
         return {
             "models": {name: repr(child) for name, child in self.models.items()},
+            "prices": repr(self.prices),
+            "cost": repr(self.cost),
+            "priors": self.priors,
             "strategy": self._router.strategy.name,
             "max_expected_cost": self.max_expected_cost,
             "max_cost": self.max_cost,
@@ -233,6 +257,8 @@ class CascadeRoutingLLM(BaseChatModel):
         Raises:
             NotFittedError: before `fit`.
         """
+        if not self._router.is_fitted:
+            raise NotFittedError("evaluate needs a fitted cascade: call fit first")
         if not isinstance(questions, CascadeDataset):
             collection = Collection(self, questions, references, grade)
             questions = collection.graded(collection.answers(max_concurrency))
@@ -307,8 +333,9 @@ class CascadeRoutingLLM(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
+        kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        drive(session, lambda call: self._ask(call, messages, run, stop=stop, **kwargs))
+        drive(session, lambda call: self._ask(call, messages, run, **kwargs))
         return _result(session)
 
     async def _agenerate(
@@ -319,8 +346,9 @@ class CascadeRoutingLLM(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
+        kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        await adrive(session, lambda call: self._aask(call, messages, run, stop=stop, **kwargs))
+        await adrive(session, lambda call: self._aask(call, messages, run, **kwargs))
         return _result(session)
 
     def _stream(
@@ -331,19 +359,22 @@ class CascadeRoutingLLM(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
+        kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
         live = _Live(self, session)
         while (call := session.pending) is not None:
             try:
                 if call.final:
                     child = self.models[call.model]
-                    for chunk in child.stream(messages, run.child(call.model), stop=stop, **kwargs):
+                    for chunk in child.stream(messages, run.child(call.model), **kwargs):
                         yield live.passing(call, chunk)
-                    live.end(call)
+                    answer = live.end(call)
                 else:
-                    session.answer(self._ask(call, messages, run, stop=stop, **kwargs))
+                    answer = self._ask(call, messages, run, **kwargs)
             except Exception as error:  # noqa: BLE001, PERF203  the session takes it
                 live.failed(error)
+            else:
+                session.answer(answer)
         yield live.close()
 
     async def _astream(
@@ -354,6 +385,7 @@ class CascadeRoutingLLM(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
+        kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
         live = _Live(self, session)
         while (call := session.pending) is not None:
@@ -361,13 +393,15 @@ class CascadeRoutingLLM(BaseChatModel):
                 if call.final:
                     child = self.models[call.model]
                     config = run.child(call.model)
-                    async for chunk in child.astream(messages, config, stop=stop, **kwargs):
+                    async for chunk in child.astream(messages, config, **kwargs):
                         yield live.passing(call, chunk)
-                    live.end(call)
+                    answer = live.end(call)
                 else:
-                    session.answer(await self._aask(call, messages, run, stop=stop, **kwargs))
+                    answer = await self._aask(call, messages, run, **kwargs)
             except Exception as error:  # noqa: BLE001, PERF203  the session takes it
                 live.failed(error)
+            else:
+                session.answer(answer)
         yield live.close()
 
     def _session(self, messages: Sequence[BaseMessage], run: Run) -> Session:
@@ -407,14 +441,14 @@ class _Live:
 
     def passing(self, call: Call, chunk: Any) -> ChatGenerationChunk:
         """A chunk of a final answer on its way to the user."""
-        message = cast("AIMessageChunk", as_message(call.model, chunk))
+        message = as_chunk(as_message(call.model, chunk))
         self._whole = message if self._whole is None else self._whole + message
         return passing_chunk(message)
 
-    def end(self, call: Call) -> None:
+    def end(self, call: Call) -> Answer:
         """The child's stream has ended: it is an answer."""
         seconds = time.perf_counter() - self._start
-        self._session.answer(self._cascade._answer(call.model, self._whole, seconds))
+        return self._cascade._answer(call.model, self._whole, seconds)
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""
@@ -429,6 +463,11 @@ class _Live:
         if self._whole is None:
             return whole_chunk(with_record(message, self._session.trace))
         return last_chunk(message, self._session.trace)
+
+
+def _with_stop(stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What to call a child with: a chain's first step may take no `stop`."""
+    return kwargs if stop is None else {**kwargs, "stop": stop}
 
 
 def _result(session: Session) -> ChatResult:

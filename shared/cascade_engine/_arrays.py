@@ -20,6 +20,8 @@ IntArray: TypeAlias = NDArray[np.intp]
 
 def check_names(models: Sequence[str]) -> tuple[str, ...]:
     """The model names as a tuple, once there is at least one and no two are the same."""
+    if isinstance(models, str):
+        raise ConfigurationError(f"models must be a list of names, not the one string {models!r}")
     names = tuple(models)
     if not names:
         raise ConfigurationError("no models given: pass at least one")
@@ -37,7 +39,10 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
 
 def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray:
     """`values` as a float array of that shape (queries x models), every entry finite."""
-    table = np.asarray(values, dtype=float)
+    try:
+        table = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be a table of numbers of shape {shape}: {error}") from error
     if table.shape != shape:
         raise DataError(f"{what} must have shape (queries, models) = {shape}, not {table.shape}")
     bad = np.argwhere(~np.isfinite(table))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cascade_engine.errors import ConfigurationError, UnknownPriceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cascade_engine._types import Answer, Usage
 
-__all__ = ["Price", "answer_cost"]
+__all__ = ["Charge", "Price"]
 
 _PER = 1_000_000
 
@@ -73,28 +73,57 @@ class Price:
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / _PER
 
 
-def answer_cost(model: str, answer: Answer, prices: Mapping[str, Price]) -> float | None:
-    """What the answer cost: as recorded, else priced from its tokens, else None (unknown)."""
-    if answer.cost is not None:
-        return answer.cost
-    price = prices.get(model)
-    if price is None or answer.usage is None:
-        return None
-    return price.of(answer.usage)
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an answer costs.
 
+    A cost recorded with the answer counts first; then what `by` says.
 
-def require_cost(model: str, answer: Answer, prices: Mapping[str, Price]) -> float:
-    """The same, where an unknown cost cannot be worked with.
+    Attributes:
+        prices: price by model.
+        by: "price", tokens times prices; "seconds", the latency; or a callable of the model's name
+            and the answer.
 
     Raises:
-        UnknownPriceError: no cost is recorded, and no price or no token usage is known.
+        ConfigurationError: `by` is none of these.
     """
-    cost = answer_cost(model, answer, prices)
-    if cost is not None:
-        return cost
-    missing = "the answer carries no token usage" if model in prices else "no price is known"
-    raise UnknownPriceError(
-        f"cost of a call to {model!r} is unknown: {missing}. Pass "
-        f"prices={{{model!r}: Price(input=..., output=...)}} (USD per million tokens), or answers "
-        "with their own cost"
-    )
+
+    prices: Mapping[str, Price]
+    by: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price"
+
+    def __post_init__(self) -> None:
+        if self.by not in {"price", "seconds"} and not callable(self.by):
+            raise ConfigurationError(
+                f'cost must be "price", "seconds" or a callable, not {self.by!r}'
+            )
+
+    def __call__(self, model: str, answer: Answer) -> float | None:
+        """The cost, or None where it is unknown."""
+        if answer.cost is not None:
+            return answer.cost
+        if self.by == "seconds":
+            return answer.seconds
+        if callable(self.by):
+            return self.by(model, answer)
+        price = self.prices.get(model)
+        return None if price is None or answer.usage is None else price.of(answer.usage)
+
+    def required(self, model: str, answer: Answer) -> float:
+        """The cost, where an unknown one cannot be worked with.
+
+        Raises:
+            UnknownPriceError: it is unknown.
+        """
+        cost = self(model, answer)
+        if cost is not None:
+            return cost
+        missing = "no price is known"
+        if self.by == "seconds":
+            missing = "its latency was not measured"
+        elif model in self.prices:
+            missing = "the answer carries no token usage"
+        raise UnknownPriceError(
+            f"cost of a call to {model!r} is unknown: {missing}. Pass "
+            f"prices={{{model!r}: Price(input=..., output=...)}} (USD per million tokens), "
+            'cost="seconds", or answers with their own cost'
+        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from cascade_engine._arrays import FloatArray, check_names, check_table
-from cascade_engine._costs import require_cost
+from cascade_engine._costs import Charge
 from cascade_engine._types import Answer, Query
 from cascade_engine.errors import DataError
 
@@ -89,7 +89,7 @@ class CascadeDataset:
         grade: Grader,
         references: Sequence[object] | None = None,
         prices: Mapping[str, Price] | None = None,
-        cost: Callable[[str, Answer], float] | None = None,
+        cost: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
     ) -> CascadeDataset:
         """Grades and prices answers.
 
@@ -101,8 +101,8 @@ class CascadeDataset:
                 are given.
             references: one per query.
             prices: price of each model, used where an answer carries no cost of its own.
-            cost: what an answer of a model costs, in place of recorded costs and prices; for
-                instance `lambda model, answer: answer.seconds`.
+            cost: "price", tokens times prices; "seconds", the latency; or a callable of the model's
+                name and the answer. An answer that carries its own cost keeps it.
 
         Raises:
             UnknownPriceError: an answer has no cost, and it cannot be priced.
@@ -115,12 +115,14 @@ class CascadeDataset:
                 f"{len(asked)} queries, {len(answers)} rows of answers and {len(right)} references "
                 "were given: there must be as many of each"
             )
-        charge = cost or (lambda model, answer: require_cost(model, answer, prices or {}))
+        charge = Charge(prices or {}, cost)
         quality = [
             [grade(query.text, answer.text, reference) for answer in row]
             for query, row, reference in zip(asked, answers, right, strict=True)
         ]
-        costs = [[charge(m, a) for m, a in zip(names, row, strict=False)] for row in answers]
+        costs = [
+            [charge.required(m, a) for m, a in zip(names, row, strict=False)] for row in answers
+        ]
         return cls(names, asked, answers, quality, costs, references=references)
 
     def __len__(self) -> int:

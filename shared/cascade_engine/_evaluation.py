@@ -65,7 +65,7 @@ class Evaluation:
 
     def table(self) -> str:
         """Quality, cost and who answered, a line for each model alone and each router."""
-        width = max(len(p.name) for p in (*self.singles, *self.at_budget))
+        width = max(len("policy"), *(len(p.name) for p in (*self.singles, *self.at_budget)))
         short = [name if len(name) <= 14 else name[:6] + ".." + name[-6:] for name in self.models]  # noqa: PLR2004
         head = f"{'policy':{width}}  quality   +/-    mean cost   " + " ".join(
             f"{name:>14}" for name in short
@@ -147,14 +147,16 @@ def evaluate(
         if router.models != data.models:
             raise DataError(f"router {name!r} is on {router.models}, the data on {data.models}")
     means = data.cost.mean(axis=0)
-    if budgets is None:
-        floor = max(float(means.min()), float(means.max()) * 1e-6)
-        budgets = np.geomspace(floor, max(floor, float(means.max())), _BUDGETS).tolist()
+    grid = budgets
+    if grid is None:
+        dearest = float(means.max())
+        floor = max(float(means.min()), dearest * 1e-6)
+        grid = np.geomspace(floor, dearest, _BUDGETS).tolist() if dearest > 0 else [0.0]
     at_budget, curves = [], {}
     for name, router in named.items():
         play = router.replayer(data)
         at_budget.append(_point(name, play(None), router.budget))
-        curves[name] = _curve(name, play, budgets)
+        curves[name] = _curve(name, play, grid)
     return Evaluation(data.models, len(data), _singles(data), tuple(at_budget), curves)
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cascade_engine._arrays import check_names
+from cascade_engine._costs import Charge
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
 from cascade_engine._tuning import Frontier, Policy, check_budget, coin, sweep
 from cascade_engine._types import Query
-from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
+from cascade_engine.errors import (
+    ConfigurationError,
+    DataError,
+    NotFittedError,
+    UnknownPriceError,
+)
 from cascade_engine.estimators import (
     Estimates,
     LinearCostEstimator,
@@ -24,11 +30,12 @@ from cascade_engine.estimators import (
 from cascade_engine.strategies import ThresholdCascade, TuningData, find_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray
     from cascade_engine._costs import Price
     from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._types import Answer
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.strategies import Strategy
 
@@ -65,6 +72,8 @@ class CascadeRouter:
         quality: estimator of quality, `LogprobEstimator()` by default.
         cost: estimator of cost, `LinearCostEstimator()` by default.
         prices: price by model, for answers that do not carry their own cost.
+        charge: what a call costs: "price", tokens times prices; "seconds", its latency; or a
+            callable of the model's name and the `Answer`.
         budget: expected cost per query, in the unit of the costs; None for the best quality
             whatever it costs.
         priors: expected quality of each model before any fit.
@@ -90,6 +99,7 @@ class CascadeRouter:
         quality: QualityEstimator | None = None,
         cost: CostEstimator | None = None,
         prices: Mapping[str, Price] | None = None,
+        charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
         budget: float | None = None,
         priors: Sequence[float] | None = None,
         seed: int = 0,
@@ -104,6 +114,7 @@ class CascadeRouter:
             raise ConfigurationError(
                 f"prices are given for {unknown}, which are not among the models {self.models}"
             )
+        self.charge = Charge(self.prices, charge)
         if budget is not None:
             check_budget(budget)
         self.budget = budget
@@ -113,7 +124,7 @@ class CascadeRouter:
             PriorEstimator(len(self.models), priors),
             TokenCostEstimator(self.models, self.prices),
             ThresholdCascade(),
-            self.prices,
+            self.charge,
             fitted=False,
         )
 
@@ -131,6 +142,7 @@ class CascadeRouter:
         Raises:
             DataError: the data's models are not the router's, or it is too small to learn from.
             InfeasibleBudgetError: no policy costs as little as the budget.
+            UnknownPriceError: a cost estimator of your own knows no cost for a model.
         """
         self.__dict__.update(self.refit(data).__dict__)
         return self
@@ -145,8 +157,15 @@ class CascadeRouter:
         new = copy.copy(self)
         new.quality = copy.deepcopy(self.quality).fit(data)
         new.cost = copy.deepcopy(self.cost).fit(data)
+        expected = new.cost.predict(data.queries)
+        if np.isnan(expected).any():
+            unknown = [m for m, c in zip(self.models, expected.T, strict=True) if np.isnan(c).any()]
+            raise UnknownPriceError(
+                f"the cost estimator knows no cost for {unknown}: give it their prices, or leave "
+                "out `cost` to learn from the costs in the data"
+            )
         new._data = _Fit(  # noqa: SLF001  its own class
-            new.quality.cross_evidence(), new.cost.predict(data.queries), data.quality, data.cost
+            new.quality.cross_evidence(), expected, data.quality, data.cost
         )
         new._tune(self.strategy)  # noqa: SLF001
         return new
@@ -192,7 +211,12 @@ class CascadeRouter:
         return other
 
     def session(
-        self, query: Query | str, *, budget: float | None = None, max_cost: float | None = None
+        self,
+        query: Query | str,
+        *,
+        budget: float | None = None,
+        max_cost: float | None = None,
+        only: Collection[str] | None = None,
     ) -> Session:
         """Opens a session for one query.
 
@@ -200,6 +224,7 @@ class CascadeRouter:
             query: what is asked.
             budget: expected cost per query, in place of the router's.
             max_cost: hard cap on this one query's cost.
+            only: the models that may run, all by default.
 
         Raises:
             InfeasibleBudgetError: the budget or the cap is below what the cheapest policy costs.
@@ -207,8 +232,9 @@ class CascadeRouter:
         """
         if isinstance(query, str):
             query = Query(query)
-        if max_cost is not None:
-            check_budget(max_cost)
+        for limit in (budget, max_cost):
+            if limit is not None:
+                check_budget(limit)
         wanted = self.budget if budget is None else budget
         if not self.is_fitted:
             limits = [limit for limit in (wanted, max_cost) if limit is not None]
@@ -218,6 +244,7 @@ class CascadeRouter:
                 lam=1 - UNFITTED_THRESHOLD,
                 budget=wanted,
                 max_cost=min(limits) if limits else None,
+                only=only,
             )
         policy = self.policy_ if budget is None else self.frontier_.at(budget)
         return Session(
@@ -226,11 +253,12 @@ class CascadeRouter:
             lam=policy.lam(coin(query.text, self.seed)),
             budget=wanted,
             max_cost=max_cost,
+            only=only,
         )
 
     def _decider(self) -> Decider:
         return Decider(
-            self.models, self.quality, self.cost, self.strategy, self.prices, fitted=True
+            self.models, self.quality, self.cost, self.strategy, self.charge, fitted=True
         )
 
     def replay(self, data: CascadeDataset, *, budget: float | None = None) -> Outcome:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._costs import answer_cost
 from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace
 from cascade_engine.errors import (
     AllModelsFailedError,
+    ConfigurationError,
     InfeasibleBudgetError,
     SessionStateError,
     UnknownPriceError,
@@ -29,10 +29,10 @@ from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from cascade_engine._arrays import BoolArray, FloatArray
-    from cascade_engine._costs import Price
+    from cascade_engine._costs import Charge
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.strategies import Strategy
 
@@ -47,7 +47,7 @@ class Decider:
     quality: QualityEstimator
     cost: CostEstimator
     strategy: Strategy
-    prices: Mapping[str, Price]
+    charge: Charge
     fitted: bool
 
 
@@ -63,8 +63,10 @@ class Session:
         budget: expected cost aimed at; recorded only.
         max_cost: hard cap on this query's cost: no model runs whose expected cost would exceed
             what is left of it.
+        only: the models that may run, all by default.
 
     Raises:
+        ConfigurationError: `only` is empty, or names a model that is not there.
         InfeasibleBudgetError: no model fits under `max_cost`.
         UnknownPriceError: there is a cap, and a model without a known price.
     """
@@ -77,6 +79,7 @@ class Session:
         lam: float,
         budget: float | None = None,
         max_cost: float | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self._decider = decider
         self._query = query
@@ -86,7 +89,7 @@ class Session:
         self._evidence = decider.quality.begin([query])
         self._expected_cost: FloatArray = decider.cost.predict([query])
         self._run: BoolArray = np.zeros((1, len(decider.models)), dtype=bool)
-        self._failed = self._run.copy()
+        self._barred = self._allowed(only)
         self._answers: dict[str, Answer] = {}
         self._costs: dict[str, float | None] = {}
         self._failures: list[Failure] = []
@@ -109,7 +112,7 @@ class Session:
         model = self._take()
         column = self._decider.models.index(model)
         self._answers[model] = answer
-        self._costs[model] = answer_cost(model, answer, self._decider.prices)
+        self._costs[model] = self._decider.charge(model, answer)
         self._decider.quality.observe(self._evidence, column, [answer])
         self._run[0, column] = True
         self._pending = self._decide()
@@ -122,7 +125,7 @@ class Session:
         """
         model = self._take()
         self._failures.append(Failure(model, error, seconds))
-        self._failed[0, self._decider.models.index(model)] = True
+        self._barred[0, self._decider.models.index(model)] = True
         self._pending = self._decide()
 
     @property
@@ -136,7 +139,9 @@ class Session:
         if self._pending is not None:
             raise SessionStateError(f"the call to {self._pending.model!r} is still pending")
         if self._chosen is None:
-            left = [m for i, m in enumerate(self._decider.models) if not self._failed[0, i]]
+            left = [
+                m for m, no in zip(self._decider.models, self._barred[0], strict=True) if not no
+            ]
             capped = f"{left} cost more than is left of max_cost" if left else ""
             raise AllModelsFailedError({f.model: f.error for f in self._failures}, capped)
         return self._answers[self._chosen]
@@ -161,6 +166,17 @@ class Session:
         if self._pending is None:
             raise SessionStateError("no call is pending: the session has ended")
         return self._pending.model
+
+    def _allowed(self, only: Collection[str] | None) -> BoolArray:
+        """Which models may not run from the start, shape (1, k)."""
+        models = self._decider.models
+        wanted = set(models if only is None else only)
+        unknown = sorted(wanted - set(models))
+        if unknown or not wanted:
+            raise ConfigurationError(
+                f"models that may run must be some of {models}, not {sorted(wanted)}"
+            )
+        return np.array([[model not in wanted for model in models]])
 
     def _check_cap(self) -> None:
         if self._max_cost is None:
@@ -193,7 +209,7 @@ class Session:
     def _decide(self) -> Call | None:
         """One turn: renews the estimates, asks the strategy, records why."""
         left = self._left()
-        available = ~self._run & ~self._failed
+        available = ~self._run & ~self._barred
         if left is not None:
             available &= self._expected_cost <= left
         quality, sd = self._decider.quality.estimate(self._evidence, self._run)
@@ -241,8 +257,8 @@ class Session:
         held = f"{self._chosen} is estimated at {quality[self._chosen]:.2f}"
         if not exhausted:
             return f"{held} and no further model is worth its cost {words}"
-        if len(self._answers) + len(self._failures) == len(self._decider.models):
-            return f"{held} and every model has been run"
+        if (self._run | self._barred).all():
+            return f"{held} and no other model is left to run"
         return f"{held} and no further model fits under the hard cap"
 
 

@@ -73,3 +73,7 @@ class AllModelsFailedError(CascadeError, RuntimeError):
             f" ({unavailable})" if unavailable else ""
         )
         super().__init__("\n".join([text + (":" if lines else ""), *lines]))
+        self._unavailable = unavailable
+
+    def __reduce__(self) -> tuple[type[AllModelsFailedError], tuple[dict[str, BaseException], str]]:
+        return type(self), (self.errors, self._unavailable)

@@ -57,13 +57,18 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def fit_logistic(features: FloatArray, labels: FloatArray, *, strength: float = 1.0) -> Logistic:
+def fit_logistic(
+    features: FloatArray, labels: FloatArray, *, strength: float = 1.0, rising: bool = False
+) -> Logistic:
     """Fits labels in [0, 1]; a fractional label counts as both outcomes, weighted.
 
     Args:
         features: array of shape (n, d).
         labels: array of shape (n,) in [0, 1].
         strength: inverse of the penalty, scikit-learn's `C`.
+        rising: the first feature is an out-of-fold estimate of the label and may not count against
+            it. Estimates that know nothing lean against the labels they have not seen (a fold rich
+            in good answers leaves the other folds poor), and a falling slope would read that back.
 
     When all labels are 0 or all are 1 there is nothing to separate: the fit is a constant,
     shrunk from certainty by Laplace's rule of succession.
@@ -77,6 +82,9 @@ def fit_logistic(features: FloatArray, labels: FloatArray, *, strength: float = 
         return Logistic(mean, scale, zeros, float(logit(constant)))
     x = (features - mean) / scale
     coef, intercept = _solve(x, labels, strength)
+    if rising and coef[0] < 0:
+        x[:, 0] = 0.0
+        coef, intercept = _solve(x, labels, strength)
     return Logistic(mean, scale, coef, intercept)
 
 
@@ -89,7 +97,8 @@ def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArr
     used = weight > 0
     model = LogisticRegression(C=strength, max_iter=1000)
     model.fit(doubled[used], target[used], sample_weight=weight[used])
-    return model.coef_[0], float(model.intercept_[0])
+    coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
+    return coef[0], float(intercept[0])
 
 
 def cross_logit(

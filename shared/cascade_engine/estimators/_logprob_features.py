@@ -23,10 +23,10 @@ def known_logprobs(answer: Answer) -> FloatArray | None:
 
     Absent, empty or NaN log-probs are unknown. Rounding above 0 is cut off.
     """
-    if not answer.logprobs:
+    if answer.logprobs is None:
         return None
     values = np.asarray(answer.logprobs, dtype=float)
-    if np.isnan(values).any():
+    if not values.size or np.isnan(values).any():
         return None
     return np.asarray(np.clip(values, FLOOR, 0.0))
 

@@ -92,8 +92,9 @@ class QueryFeatures:
             ),
             shape=(len(counts), size),
         )
-        svd = TruncatedSVD(rank, random_state=self.seed).fit(matrix)
-        return np.ascontiguousarray(svd.components_.T)
+        with np.errstate(invalid="ignore"):  # of queries with the same words no variance is left
+            svd = TruncatedSVD(rank, random_state=self.seed).fit(matrix)
+        return np.ascontiguousarray(np.asarray(svd.components_).T)
 
     def _weights(self, count: Counter[str]) -> tuple[np.ndarray, FloatArray]:
         known = [(self.vocabulary_[t], c) for t, c in count.items() if t in self.vocabulary_]

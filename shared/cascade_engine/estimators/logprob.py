@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.errors import DataError, NotFittedError
+from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators._base import QualityEstimator, rows_where
 from cascade_engine.estimators._logistic import (
     Logistic,
@@ -93,6 +93,8 @@ class LogprobEstimator(QualityEstimator):
     def __init__(
         self, *, folds: int = 5, seed: int = 0, query_features: QueryFeatures | None = None
     ) -> None:
+        if folds < 2:  # noqa: PLR2004
+            raise ConfigurationError(f"cross-fitting needs at least 2 folds, not {folds}")
         self.folds = folds
         self.seed = seed
         self.query_features = query_features or QueryFeatures(seed=seed)
@@ -127,7 +129,7 @@ class LogprobEstimator(QualityEstimator):
         out = np.empty_like(raw)
         for i, y in enumerate(quality.T):
             self._parts.ante.append(fit_logistic(features, y, strength=strength))
-            platt = fit_logistic(raw[:, [i]], y)
+            platt = fit_logistic(raw[:, [i]], y, rising=True)
             self._parts.calibration.append(platt)
             out[:, i] = platt.logit(raw[:, [i]])
         return out
@@ -274,7 +276,7 @@ def _fit_stage(
     labels: FloatArray,
 ) -> Logistic:
     features = [np.column_stack([base, _surprise(cross, s, model, slice(None))]) for s in sets]
-    return fit_logistic(np.concatenate(features), np.tile(labels, len(sets)))
+    return fit_logistic(np.concatenate(features), np.tile(labels, len(sets)), rising=True)
 
 
 def _resolution(

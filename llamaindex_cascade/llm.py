@@ -1,0 +1,384 @@
+"""`CascadeRoutingLLM`: several LLMs behind the interface of one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LLMMetadata,
+)
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from pydantic import Field, PrivateAttr, SkipValidation
+from typing_extensions import override
+
+from cascade_engine import (
+    CascadeDataset,
+    CascadeRouter,
+    ConfigurationError,
+    CostEstimator,
+    Evaluation,
+    NotFittedError,
+    Price,
+    QualityEstimator,
+    Strategy,
+    evaluate,
+)
+from llamaindex_cascade._children import (
+    Child,
+    Request,
+    calls_tools,
+    joint_metadata,
+    name_children,
+)
+from llamaindex_cascade._learning import Collection
+from llamaindex_cascade._messages import RECORD, query_of
+from llamaindex_cascade._running import R, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.base.llms.types import (
+        ChatResponseAsyncGen,
+        ChatResponseGen,
+        CompletionResponseAsyncGen,
+        CompletionResponseGen,
+    )
+    from llama_index.core.llms.llm import ToolSelection
+    from llama_index.core.tools.types import BaseTool
+    from typing_extensions import Self
+
+    from cascade_engine.graders import Grader
+
+__all__ = ["CascadeRoutingLLM"]
+
+#: Keywords of a call that are the cascade's own.
+_LIMITS = ("max_expected_cost", "max_cost")
+#: The keyword under which tools travel from `_prepare_chat_with_tools` to `chat`, and no further.
+_TOOLS = "cascade_tools"
+
+
+class CascadeRoutingLLM(FunctionCallingLLM):
+    """An LLM that answers each query with the best quality a budget can buy.
+
+    It holds several LLMs, the children. For each query it decides which to ask, judges the answer
+    by its token log-probabilities, and asks another where that is worth its cost. Before `fit` it
+    goes by a conservative rule; after it, by calibrated estimates and the strategy, at the budget
+    in expectation.
+
+    Example:
+        ```python
+        from llama_index.llms.openai import OpenAI
+        from llamaindex_cascade import CascadeRoutingLLM, Price
+
+        small = OpenAI("gpt-4.1-mini", additional_kwargs={"logprobs": True})
+        large = OpenAI("gpt-4.1", additional_kwargs={"logprobs": True})
+        llm = CascadeRoutingLLM(
+            llms=[small, large],
+            prices={"gpt-4.1-mini": Price(0.4, 1.6), "gpt-4.1": Price(2, 8)},
+            max_expected_cost=0.002,
+        )
+        llm.fit(questions, references=answers)
+        response = llm.complete("Which is the longest river of Asia?")
+        response.additional_kwargs["cascade"]["stopped_because"]
+        ```
+
+    Both limits can be given for one call: `llm.chat(messages, max_cost=0.01)`. Any other keyword
+    goes to the children. Rejected drafts are never streamed: a step that is final whatever it says
+    streams live, any other answer is emitted once it has been accepted. Children without callback
+    handlers of their own get the cascade's, so that each call of a child is counted once. Tools
+    are offered only to the children that can call functions; a child that fails is skipped.
+
+    Attributes:
+        llms: LLMs by name; a list is named after the models. In the order in which a cascade
+            escalates: cheap before dear. The constructor also takes it as `models`.
+        prices: price by model, in USD per million tokens.
+        cost: what a call costs: "price", from tokens and prices; "seconds", its latency; or a
+            callable of the model's name and the `Answer`.
+        max_expected_cost: budget per query, met in expectation once fitted; before that no single
+            query is expected to cost more. None for the best quality at any cost.
+        max_cost: hard cap on any one query: no model runs that is expected to exceed what is left.
+        strategy: "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing"
+            or a `Strategy`.
+        quality_estimator: `LogprobEstimator()` by default.
+        cost_estimator: `LinearCostEstimator()` by default.
+        priors: expected quality of each model before any fit, weak to strong.
+        seed: of the coin that mixes two policies to meet a budget exactly.
+
+    Raises:
+        ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
+            strategy, or prices for models that are not there.
+    """
+
+    # Left out of what is written down: children hold keys.
+    llms: SkipValidation[dict[str, Any]] = Field(exclude=True, repr=False)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    cost: Any = "price"
+    max_expected_cost: float | None = None
+    max_cost: float | None = None
+    strategy: str | Strategy = "cascade_routing"
+    quality_estimator: QualityEstimator | None = None
+    cost_estimator: CostEstimator | None = None
+    priors: list[float] | None = None
+    seed: int = 0
+
+    _router: CascadeRouter = PrivateAttr()
+    _children: dict[str, Child] = PrivateAttr()
+    _metadata: LLMMetadata | None = PrivateAttr(default=None)
+    _lent: Any = PrivateAttr(default=None)
+
+    def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
+        if (llms is None) == (models is None):
+            raise ConfigurationError("pass either llms=[small, large] or models=[small, large]")
+        super().__init__(llms=name_children(models if llms is None else llms), **options)
+        if self.cost not in ("price", "seconds") and not callable(self.cost):
+            raise ConfigurationError(
+                f'cost must be "price", "seconds" or a callable, not {self.cost!r}'
+            )
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        self._children = {name: Child(name, llm, self.cost) for name, llm in self.llms.items()}
+        self._router = CascadeRouter(
+            list(self.llms),
+            strategy=self.strategy,
+            quality=self.quality_estimator,
+            cost=self.cost_estimator,
+            prices=self.prices,
+            budget=self.max_expected_cost,
+            priors=self.priors,
+            seed=self.seed,
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._router = (state.get("__pydantic_private__") or {}).get("_router", self._router)
+
+    @classmethod
+    @override
+    def class_name(cls) -> str:
+        return "CascadeRoutingLLM"
+
+    @property
+    def router(self) -> CascadeRouter:
+        """The engine's router; fitted once `fit` has been called."""
+        return self._router
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What holds whichever child answers. Read once: a child may ask its server for it."""
+        if self._metadata is None:
+            self._metadata = joint_metadata(self.llms)
+        return self._metadata
+
+    # Learning.
+
+    def fit(
+        self,
+        questions: Sequence[str | Sequence[ChatMessage]] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Self:
+        """Learns how good and how dear each child is, and what to spend on which query.
+
+        Args:
+            questions: what to ask every child, or a data set already recorded on these models.
+            references: the right answers, one per question.
+            grade: `grade(question, answer, reference)` in [0, 1]; by default a comparison with the
+                reference that suits its kind (`cascade_engine.graders.best_match`). The reference
+                is None where none are given.
+            max_concurrency: calls in flight.
+
+        Returns:
+            Itself, fitted. If anything fails it is left as it was.
+
+        Raises:
+            ConfigurationError: neither references nor a grader.
+            DataError: lengths differ, there are too few questions, or a child failed on one.
+            UnknownPriceError: a call's cost is unknown.
+            InfeasibleBudgetError: no policy costs as little as `max_expected_cost`.
+        """
+        data = self._collected(questions, references, grade, max_concurrency)
+        self._router = self._router.refit(data)
+        return self
+
+    async def afit(
+        self,
+        questions: Sequence[str | Sequence[ChatMessage]] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Self:
+        """`fit`, asking the children without blocking the event loop."""
+        if not isinstance(questions, CascadeDataset):
+            collection = self._collection(questions, references, grade)
+            answers = await collection.aanswers(max_concurrency)
+            questions = await asyncio.to_thread(collection.graded, answers)
+        self._router = await asyncio.to_thread(self._router.refit, questions)
+        return self
+
+    def evaluate(
+        self,
+        questions: Sequence[str | Sequence[ChatMessage]] | CascadeDataset,
+        references: Sequence[Any] | None = None,
+        *,
+        grade: Grader | None = None,
+        max_concurrency: int = 4,
+    ) -> Evaluation:
+        """Cost and quality on held-out questions: the cascade, random mixing, each child alone.
+
+        Arguments and errors as for `fit`.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        if not self._router.is_fitted:
+            raise NotFittedError("evaluate needs a fitted cascade: call fit first")
+        data = self._collected(questions, references, grade, max_concurrency)
+        baseline = self._router.with_strategy("random_mixing")
+        return evaluate(
+            {baseline.strategy.name: baseline, self._router.strategy.name: self._router}, data
+        )
+
+    def with_budget(self, max_expected_cost: float | None) -> Self:
+        """A cascade at another budget that shares this one's children and fit: no refit.
+
+        Raises:
+            InfeasibleBudgetError: no policy costs as little.
+        """
+        other = self.model_copy(update={"max_expected_cost": max_expected_cost})
+        other._router = self._router.with_budget(max_expected_cost)  # noqa: SLF001  its own class
+        return other
+
+    def _collection(
+        self, questions: Sequence[Any], references: Sequence[Any] | None, grade: Grader | None
+    ) -> Collection:
+        self._lend_callbacks()
+        return Collection(list(self._children.values()), questions, references, grade, self.prices)
+
+    def _collected(
+        self,
+        questions: Sequence[Any] | CascadeDataset,
+        references: Sequence[Any] | None,
+        grade: Grader | None,
+        max_concurrency: int,
+    ) -> CascadeDataset:
+        if isinstance(questions, CascadeDataset):
+            return questions
+        collection = self._collection(questions, references, grade)
+        return collection.graded(collection.answers(max_concurrency))
+
+    # Answering. Left without LlamaIndex's callback decorators: the children's methods have them,
+    # and every call would be counted twice.
+
+    @override
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._open(ChatResponse, messages, kwargs).answer()
+
+    @override
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        kwargs["formatted"] = formatted
+        return self._open(CompletionResponse, prompt, kwargs).answer()
+
+    @override
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        return self._open(ChatResponse, messages, kwargs).stream()
+
+    @override
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        kwargs["formatted"] = formatted
+        return self._open(CompletionResponse, prompt, kwargs).stream()
+
+    @override
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return await self._open(ChatResponse, messages, kwargs).aanswer()
+
+    @override
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        kwargs["formatted"] = formatted
+        return await self._open(CompletionResponse, prompt, kwargs).aanswer()
+
+    @override
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        return await self._open(ChatResponse, messages, kwargs).astream()
+
+    @override
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        kwargs["formatted"] = formatted
+        return await self._open(CompletionResponse, prompt, kwargs).astream()
+
+    def _open(self, kind: type[R], asked: Sequence[ChatMessage] | str, kwargs: Any) -> Run[R]:
+        self._lend_callbacks()
+        session = self._router.session(
+            query_of(asked),
+            budget=kwargs.pop("max_expected_cost", None),
+            max_cost=kwargs.pop("max_cost", self.max_cost),
+        )
+        request = Request(kind, asked, tools=kwargs.pop(_TOOLS, None), options=kwargs)
+        return Run(self._children, session, request, self.rate_limiter)
+
+    def _lend_callbacks(self) -> None:
+        """Gives children without handlers of their own the cascade's, as it is now."""
+        for llm in self.llms.values():
+            if not llm.callback_manager.handlers or llm.callback_manager is self._lent:
+                llm.callback_manager = self.callback_manager
+        self._lent = self.callback_manager
+
+    # Tools.
+
+    @override
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        if not self.metadata.is_function_calling_model:
+            raise ConfigurationError(
+                f"tools are offered, and none of the models {list(self.llms)} can call functions"
+            )
+        asked = ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg
+        limits = {key: kwargs.pop(key) for key in _LIMITS if key in kwargs}
+        request = {
+            "tools": list(tools),
+            "verbose": verbose,
+            "allow_parallel_tool_calls": allow_parallel_tool_calls,
+            "tool_required": tool_required,
+            **kwargs,
+        }
+        messages = [*(chat_history or []), *([asked] if asked else [])]
+        return {"messages": messages, _TOOLS: request, **limits}
+
+    @override
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        # Each provider writes them its own way: the child that answered reads them.
+        able = {name: llm for name, llm in self.llms.items() if calls_tools(llm)}
+        chosen = response.additional_kwargs.get(RECORD, {}).get("chosen")
+        for llm in [able[chosen]] if chosen in able else able.values():
+            calls: list[ToolSelection] = llm.get_tool_calls_from_response(
+                response, error_on_no_tool_call=False, **kwargs
+            )
+            if calls:
+                return calls
+        if error_on_no_tool_call:
+            raise ValueError("the answer holds no tool call, and at least one was expected")
+        return []

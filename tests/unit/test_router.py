@@ -1,0 +1,285 @@
+"""Fitting, budgets, and the agreement of replays with live sessions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from cascade_engine import (
+    STRATEGIES,
+    CascadeRouter,
+    ConfigurationError,
+    DataError,
+    InfeasibleBudgetError,
+    LogprobEstimator,
+    NotFittedError,
+    Price,
+    Query,
+    TokenCostEstimator,
+    UnknownPriceError,
+    drive,
+)
+
+EVERY = pytest.mark.parametrize("name", sorted(STRATEGIES))
+
+
+def live(router, data, budget=None):
+    """Sessions driven with the recorded answers: what ran, and whose answer was returned."""
+    run, chosen = np.zeros(data.quality.shape, bool), []
+    for row, (query, answers) in enumerate(zip(data.queries, data.answers, strict=True)):
+        recorded = dict(zip(data.models, answers, strict=True))
+        trace = drive(router.session(query, budget=budget), lambda c, r=recorded: r[c.model])
+        run[row] = [name in trace.answers for name in data.models]
+        chosen.append(data.models.index(trace.chosen))
+    return run, np.array(chosen)
+
+
+@EVERY
+def test_replayed_decisions_are_those_of_live_sessions(name, router, data, held_out):
+    chosen = router.with_strategy(name)
+    some = held_out.take(range(60))
+    for budget in (None, float(data.cost[:, :2].sum(axis=1).mean())):
+        outcome = chosen.replay(some, budget=budget)
+        run, answered = live(chosen, some, budget)
+        assert (outcome.run == run).all()
+        assert (outcome.chosen == answered).all()
+        assert outcome.cost == pytest.approx((some.cost * run).sum(axis=1))
+        assert outcome.quality.tolist() == some.quality[np.arange(60), answered].tolist()
+
+
+def test_a_budget_in_the_middle_uses_several_models(router, data, held_out):
+    outcome = router.replay(held_out, budget=float(data.cost.mean(axis=0)[1]))
+    assert (outcome.run.sum(axis=1) > 1).any()
+    assert (outcome.shares > 0.02).all()
+    assert outcome.shares.sum() == pytest.approx(1)
+
+
+@EVERY
+def test_the_frontier_is_what_playing_each_lambda_gives(name, router, data):
+    tuned = router.with_strategy(name)
+    game, frontier = tuned._simulation(tuned._data), tuned.frontier_
+    assert (np.diff(frontier.lambdas) < 0).all()
+    assert (np.diff(frontier.cost) > 0).all()
+    for i in {
+        0,
+        len(frontier.cost) - 1,
+        *range(0, len(frontier.cost), 1 + len(frontier.cost) // 9),
+    }:
+        outcome = game.play(np.full(len(data), frontier.lambdas[i]))
+        assert outcome.mean_cost == pytest.approx(frontier.cost[i], rel=1e-9)
+        assert outcome.mean_quality == pytest.approx(frontier.quality[i], abs=1e-9)
+
+
+def test_no_lambda_buys_anything_off_the_frontier(router, data):
+    game, frontier = router._simulation(router._data), router.frontier_
+    for lam in np.geomspace(frontier.lambdas[-1], frontier.lambdas[0], 25):
+        outcome = game.play(np.full(len(data), lam))
+        near = np.abs(frontier.cost - outcome.mean_cost).argmin()
+        on_it = np.isclose(frontier.cost[near], outcome.mean_cost, rtol=1e-9)
+        assert on_it or outcome.mean_cost < frontier.cost[frontier.lambdas > lam].max()
+
+
+@EVERY
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.77, 0.999, 1.0])
+def test_the_budget_is_met_in_expectation_on_the_fitting_data(name, share, router):
+    tuned = router.with_strategy(name)
+    cheapest, dearest = tuned.frontier_.cost[[0, -1]]
+    budget = float(cheapest + share * (dearest - cheapest))
+    policy = tuned.with_budget(budget).policy_
+    assert policy.cost == pytest.approx(budget, rel=1e-9)
+    assert 0 <= policy.gamma <= 1
+    assert policy.cheap >= policy.dear
+
+
+def test_the_policy_is_the_mixture_of_its_two_lambdas(router, data):
+    game = router._simulation(router._data)
+    for budget in np.linspace(*router.frontier_.cost[[0, -1]], 7)[1:-1]:
+        policy = router.with_budget(float(budget)).policy_
+        ends = [game.play(np.full(len(data), lam)) for lam in (policy.cheap, policy.dear)]
+        weights = np.array([policy.gamma, 1 - policy.gamma])
+        assert weights @ [end.mean_cost for end in ends] == pytest.approx(budget)
+        assert weights @ [end.mean_quality for end in ends] == pytest.approx(policy.quality)
+
+
+def test_coins_fall_as_often_as_gamma_says(router, make_data):
+    data = make_data(3000, 2, 5)
+    means = data.cost.mean(axis=0)
+    mixing = CascadeRouter(data.models, strategy="random_mixing", budget=float(means.mean()))
+    outcome = mixing.fit(data.take(range(100))).replay(data)
+    gamma = mixing.policy_.gamma
+    assert outcome.shares[0] == pytest.approx(gamma, abs=4 * np.sqrt(0.25 / 3000))
+
+
+def test_a_budget_below_the_cheapest_names_both_figures(router, data):
+    cheapest = router.frontier_.cost[0]
+    message = rf"a budget of 1e-06 .*which costs {cheapest:g}: raise the budget"
+    with pytest.raises(InfeasibleBudgetError, match=message):
+        router.with_budget(1e-6)
+    for use in (router.session, lambda q, budget: router.replay(data, budget=budget)):
+        with pytest.raises(InfeasibleBudgetError, match=message):
+            use("q", budget=1e-6)
+
+
+@EVERY
+def test_a_budget_above_everything_buys_the_dearest_policy(name, router):
+    tuned = router.with_strategy(name)
+    for budget in (None, 1e9, float("inf")):
+        policy = tuned.with_budget(budget).policy_
+        assert policy.cost == tuned.frontier_.cost[-1]
+        assert policy.cheap == policy.dear == tuned.frontier_.lambdas[-1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -1.0, -float("inf")])
+def test_a_budget_that_is_no_amount_is_refused(bad, router, data):
+    for use in (
+        lambda: CascadeRouter(["a"], budget=bad),
+        lambda: router.with_budget(bad),
+        lambda: router.session("q", budget=bad),
+        lambda: router.session("q", max_cost=bad),
+        lambda: router.replay(data, budget=bad),
+    ):
+        with pytest.raises(ConfigurationError, match="a budget must be a number >= 0"):
+            use()
+
+
+def test_another_budget_is_what_a_new_fit_would_give(router, data):
+    budget = float(data.cost.mean(axis=0)[1])
+    before = router.policy_
+    looked_up = router.with_budget(budget)
+    fitted = CascadeRouter(data.models, budget=budget).fit(data)
+    assert astuple(looked_up.policy_) == astuple(fitted.policy_)
+    assert looked_up.budget == fitted.budget == budget
+    assert router.policy_ is before
+    assert router.budget is None
+    assert looked_up.session("hard q").trace.budget == budget
+
+
+def test_another_strategy_is_what_a_new_fit_would_give(router, data):
+    budget = float(data.cost.mean(axis=0)[1])
+    changed = router.with_budget(budget).with_strategy("routing")
+    fitted = CascadeRouter(data.models, strategy="routing", budget=budget).fit(data)
+    assert astuple(changed.policy_) == astuple(fitted.policy_)
+    assert (changed.frontier_.cost == fitted.frontier_.cost).all()
+    assert router.strategy.name == "cascade_routing"
+
+
+def test_a_failed_fit_leaves_the_router_as_it_was(data):
+    router = CascadeRouter(data.models, budget=1e-9)
+    with pytest.raises(InfeasibleBudgetError):
+        router.fit(data)
+    assert not router.is_fitted
+    with pytest.raises(NotFittedError, match="replay needs a fitted router"):
+        router.replay(data)
+    with pytest.raises(NotFittedError):
+        router.quality.begin([Query("q")])
+
+
+def test_a_new_fit_does_not_reach_routers_made_before(router, data, make_data):
+    believed = router.session("deep ban bel?").trace.decisions[0].quality
+    frontier = router.frontier_
+    other = router.with_budget(None).fit(make_data(60, 3, 9))
+    assert other.session("deep ban bel?").trace.decisions[0].quality != believed
+    assert router.session("deep ban bel?").trace.decisions[0].quality == believed
+    assert router.frontier_ is frontier
+
+
+def test_two_routers_may_be_given_one_estimator(data, make_data):
+    shared = LogprobEstimator()
+    first = CascadeRouter(data.models, quality=shared).fit(data.take(range(60)))
+    believed = first.session("deep ban bel?").trace.decisions[0].quality
+    CascadeRouter(data.models, quality=shared).fit(make_data(60, 3, 9))
+    assert first.session("deep ban bel?").trace.decisions[0].quality == believed
+
+
+def test_the_data_must_be_on_the_models_of_the_router(data):
+    for models in (data.models[::-1], data.models[:2]):
+        with pytest.raises(DataError, match=r"the data is on models .* and the router on"):
+            CascadeRouter(models).fit(data)
+
+
+def test_ten_distinct_queries_are_needed(data):
+    nine = data.take([*range(9), *range(9), *range(9)])
+    with pytest.raises(DataError, match="9 distinct queries are too few"):
+        CascadeRouter(data.models).fit(nine)
+    assert CascadeRouter(data.models).fit(data.take([*range(10), 0, 0])).is_fitted
+
+
+def test_a_cost_estimator_must_know_every_cost(data):
+    prices = {data.models[0]: Price(1, 1)}
+    router = CascadeRouter(data.models, cost=TokenCostEstimator(data.models, prices))
+    with pytest.raises(UnknownPriceError, match=r"\['model-1', 'model-2'\]"):
+        router.fit(data)
+    assert not router.is_fitted
+
+
+@EVERY
+def test_one_model_is_enough(name, data):
+    single = data.select(["model-1"])
+    router = CascadeRouter(["model-1"], strategy=name).fit(single)
+    assert router.policy_.cost == pytest.approx(single.cost.mean())
+    assert router.session("q").pending.final
+    assert router.replay(single).mean_quality == pytest.approx(single.quality.mean())
+
+
+def test_names_must_be_there_and_distinct():
+    with pytest.raises(ConfigurationError, match="no models given"):
+        CascadeRouter([])
+    with pytest.raises(ConfigurationError, match=r"\['a'\] appear more than once"):
+        CascadeRouter(["a", "b", "a"])
+    for bad in ([""], [None], ["a", 3]):
+        with pytest.raises(ConfigurationError, match="non-empty string"):
+            CascadeRouter(bad)
+    with pytest.raises(ConfigurationError, match="not the one string 'gpt'"):
+        CascadeRouter("gpt")
+    with pytest.raises(ConfigurationError, match=r"\['c'\], which are not among"):
+        CascadeRouter(["a", "b"], prices={"c": Price(1, 1)})
+
+
+def test_nine_models_are_refused_by_cascade_routing_when_it_is_fitted(make_data):
+    data = make_data(20, 9, 0)
+    with pytest.raises(ConfigurationError, match="at most 8, not 9"):
+        CascadeRouter(data.models).fit(data)
+
+
+def run_python(script, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+FIT = """
+import math
+from cascade_engine import Answer, CascadeDataset, CascadeRouter
+words = "one two three four five six seven eight".split()
+queries = [" ".join(words[(i * j) % 8] for j in range(1, 6)) + f" {i}" for i in range(40)]
+answers = [[Answer("a", (math.sin(i + j) - 1,)) for j in range(2)] for i in range(40)]
+quality = [[(i * 7 + j) % 3 > 0, (i * 5 + j) % 4 > 0] for i in range(40) for j in [i % 2]]
+cost = [[1 + i % 3, 5 + i % 2] for i in range(40)]
+router = CascadeRouter(["a", "b"], budget=3.0).fit(
+    CascadeDataset(["a", "b"], queries, answers, quality, cost))
+print(router.policy_, router.replay(CascadeDataset(
+    ["a", "b"], queries, answers, quality, cost)).run.tolist())
+print(router.session("three two one").trace.decisions)
+"""
+
+
+def test_two_processes_decide_alike():
+    first = run_python(FIT, PYTHONHASHSEED="1")
+    assert first == run_python(FIT, PYTHONHASHSEED="2")
+    assert "Policy(" in first
+
+
+def test_importing_the_engine_imports_no_framework():
+    heavy = "langchain langchain_core llama_index sklearn scipy matplotlib pandas xllamacpp"
+    script = f"import sys, cascade_engine; print([m for m in {heavy.split()} if m in sys.modules])"
+    assert run_python(script).strip() == "[]"
