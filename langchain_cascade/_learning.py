@@ -9,11 +9,9 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from cascade_engine import (
     Call,
     CascadeDataset,
-    ConfigurationError,
     DataError,
-    UnknownPriceError,
 )
-from cascade_engine.graders import best_match
+from cascade_engine._dataset import check_labels
 from langchain_cascade._messages import query_of
 from langchain_cascade._runs import Run
 
@@ -44,28 +42,11 @@ class Collection:
         references: Sequence[Any] | None,
         grade: Grader | None,
     ) -> None:
-        if references is None and grade is None:
-            raise ConfigurationError(
-                "nothing says which answers are good: pass references=[...], one per question, or "
-                "grade=function(question, answer, reference) -> number in [0, 1]"
-            )
-        asked = list(questions)
-        if not asked:
-            raise DataError("no questions given")
-        if references is not None and len(references) != len(asked):
-            raise DataError(
-                f"{len(asked)} questions and {len(references)} references: there must be as many"
-            )
-        unpriced = [name for name in cascade.models if name not in cascade.prices]
-        if cascade.cost == "price" and unpriced:  # known before any child is paid for an answer
-            raise UnknownPriceError(
-                f"no price is known for {unpriced}: pass prices={{name: Price(input=..., "
-                'output=...)}} (USD per million tokens), or cost="seconds"'
-            )
+        self._grade = check_labels(questions, references, grade)
+        cascade.router.charge.check(cascade.models)
         self._cascade = cascade
-        self._messages = [cascade._convert_input(q).to_messages() for q in asked]
+        self._messages = [cascade._convert_input(q).to_messages() for q in questions]
         self._references = references
-        self._grade = grade or best_match
 
     def answers(self, max_concurrency: int) -> list[list[Answer]]:
         """Every child's answers; a list for each child."""
@@ -118,4 +99,5 @@ class Collection:
             grade=self._grade,
             references=self._references,
             prices=self._cascade.prices,
+            cost=self._cascade.cost,
         )

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
+    from cascade_engine import Session
+
 #: The call keyword under which a run travels from `invoke` to `_generate`, and no further.
 RUN = "cascade_run"
+#: The custom event that announces each decision, with `Decision.to_dict` as its data.
+DECISION = "cascade_decision"
 #: Keys of `config["configurable"]` that are the cascade's own.
 OPTIONS = ("max_expected_cost", "max_cost")
 #: Handlers that turn a run's tokens into a stream.
@@ -36,14 +40,30 @@ class Run:
     Attributes:
         options: the cascade's options for this call.
         config: for the children: callbacks whose parent is this call's run, tags, metadata.
+        run_id: the run's id.
+        events: where its decisions are announced.
     """
 
     options: Mapping[str, Any]
     config: RunnableConfig
+    run_id: uuid.UUID | None = None
+    events: CallbackManager | AsyncCallbackManager | None = None
 
     def child(self, name: str) -> RunnableConfig:
         """The configuration of one child's run."""
         return cast("RunnableConfig", {**self.config, "run_name": name})
+
+    def announce(self, session: Session | None) -> None:
+        """Tells handlers of the session's last decision, as the custom event `DECISION`."""
+        events = self.events
+        if session is not None and isinstance(events, CallbackManager) and events.handlers:
+            events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
+
+    async def aannounce(self, session: Session | None) -> None:
+        """The same, for asynchronous handlers."""
+        events = self.events
+        if session is not None and isinstance(events, AsyncCallbackManager) and events.handlers:
+            await events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
 
 
 def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[RunnableConfig, Run]:
@@ -67,6 +87,8 @@ def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[Runnable
     run = Run(
         options={key: _limit(key, configurable[key]) for key in OPTIONS if key in configurable},
         config=_below(callbacks, run_id, manager, configurable),
+        run_id=run_id,
+        events=callbacks,
     )
     return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
 
@@ -86,7 +108,8 @@ def run_below(
     manager = AsyncCallbackManager if is_async else CallbackManager
     if parent is None:
         return Run({}, RunnableConfig(callbacks=manager(handlers=[])))
-    return Run({}, _below(parent, parent.run_id, manager, {}))
+    events = manager(handlers=list(parent.handlers), parent_run_id=parent.run_id)
+    return Run({}, _below(parent, parent.run_id, manager, {}), parent.run_id, events)
 
 
 def _below(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -120,7 +119,7 @@ class CascadeRoutingLLM(BaseChatModel):
             strategy, or prices for models that are not there.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     models: SkipValidation[dict[str, Any]]
     prices: dict[str, Price] = Field(default_factory=dict)
@@ -153,10 +152,6 @@ class CascadeRoutingLLM(BaseChatModel):
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""
         super().model_post_init(context)
-        if self.cost not in ("price", "seconds") and not callable(self.cost):
-            raise ConfigurationError(
-                f'cost must be "price", "seconds" or a callable, not {self.cost!r}'
-            )
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
         self._router = CascadeRouter(
@@ -165,6 +160,7 @@ class CascadeRoutingLLM(BaseChatModel):
             quality=self.quality_estimator,
             cost=self.cost_estimator,
             prices=self.prices,
+            charge=self.cost,
             budget=self.max_expected_cost,
             priors=self.priors,
             seed=self.seed,
@@ -335,7 +331,8 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        drive(session, lambda call: self._ask(call, messages, run, **kwargs))
+        drive(session, lambda call: self._ask(call, messages, run, session, **kwargs))
+        run.announce(session)
         return _result(session)
 
     async def _agenerate(
@@ -348,7 +345,8 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        await adrive(session, lambda call: self._aask(call, messages, run, **kwargs))
+        await adrive(session, lambda call: self._aask(call, messages, run, session, **kwargs))
+        await run.aannounce(session)
         return _result(session)
 
     def _stream(
@@ -361,20 +359,22 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        live = _Live(self, session)
+        live = _Live(session)
         while (call := session.pending) is not None:
             try:
                 if call.final:
+                    run.announce(session)
                     child = self.models[call.model]
                     for chunk in child.stream(messages, run.child(call.model), **kwargs):
                         yield live.passing(call, chunk)
                     answer = live.end(call)
                 else:
-                    answer = self._ask(call, messages, run, **kwargs)
+                    answer = self._ask(call, messages, run, session, **kwargs)
             except Exception as error:  # noqa: BLE001, PERF203  the session takes it
                 live.failed(error)
             else:
                 session.answer(answer)
+        run.announce(session)
         yield live.close()
 
     async def _astream(
@@ -387,21 +387,23 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        live = _Live(self, session)
+        live = _Live(session)
         while (call := session.pending) is not None:
             try:
                 if call.final:
+                    await run.aannounce(session)
                     child = self.models[call.model]
                     config = run.child(call.model)
                     async for chunk in child.astream(messages, config, **kwargs):
                         yield live.passing(call, chunk)
                     answer = live.end(call)
                 else:
-                    answer = await self._aask(call, messages, run, **kwargs)
+                    answer = await self._aask(call, messages, run, session, **kwargs)
             except Exception as error:  # noqa: BLE001, PERF203  the session takes it
                 live.failed(error)
             else:
                 session.answer(answer)
+        await run.aannounce(session)
         yield live.close()
 
     def _session(self, messages: Sequence[BaseMessage], run: Run) -> Session:
@@ -411,49 +413,59 @@ class CascadeRoutingLLM(BaseChatModel):
             max_cost=run.options.get("max_cost", self.max_cost),
         )
 
-    def _ask(self, call: Call, messages: list[BaseMessage], run: Run, **kwargs: Any) -> Answer:
+    def _ask(
+        self,
+        call: Call,
+        messages: list[BaseMessage],
+        run: Run,
+        session: Session | None = None,
+        **kwargs: Any,
+    ) -> Answer:
+        run.announce(session)
         start = time.perf_counter()
         output = self.models[call.model].invoke(messages, run.child(call.model), **kwargs)
-        return self._answer(call.model, output, time.perf_counter() - start)
+        return answer_of(as_message(call.model, output), time.perf_counter() - start)
 
     async def _aask(
-        self, call: Call, messages: list[BaseMessage], run: Run, **kwargs: Any
+        self,
+        call: Call,
+        messages: list[BaseMessage],
+        run: Run,
+        session: Session | None = None,
+        **kwargs: Any,
     ) -> Answer:
+        await run.aannounce(session)
         start = time.perf_counter()
         output = await self.models[call.model].ainvoke(messages, run.child(call.model), **kwargs)
-        return self._answer(call.model, output, time.perf_counter() - start)
-
-    def _answer(self, child: str, output: Any, seconds: float) -> Answer:
-        answer = answer_of(as_message(child, output), seconds)
-        if self.cost == "price":
-            return answer
-        return replace(answer, cost=seconds if self.cost == "seconds" else self.cost(child, answer))
+        return answer_of(as_message(call.model, output), time.perf_counter() - start)
 
 
 class _Live:
     """The part of streaming that is the same with and without `async`."""
 
-    def __init__(self, cascade: CascadeRoutingLLM, session: Session) -> None:
-        self._cascade = cascade
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._start = time.perf_counter()
         self._whole: AIMessageChunk | None = None
+        self._shown = False
 
     def passing(self, call: Call, chunk: Any) -> ChatGenerationChunk:
         """A chunk of a final answer on its way to the user."""
         message = as_chunk(as_message(call.model, chunk))
+        self._shown = self._shown or bool(message.content or message.tool_call_chunks)
         self._whole = message if self._whole is None else self._whole + message
         return passing_chunk(message)
 
     def end(self, call: Call) -> Answer:
         """The child's stream has ended: it is an answer."""
         seconds = time.perf_counter() - self._start
-        return self._cascade._answer(call.model, self._whole, seconds)
+        return answer_of(as_message(call.model, self._whole), seconds)
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""
-        if self._whole is not None:
+        if self._shown:
             raise error
+        self._whole = None
         self._session.fail(error)
         self._start = time.perf_counter()
 

@@ -14,12 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine import CascadeDataset, evaluate
-from cascade_engine.datasets import load_everyday, local_price
-from cascade_engine.local import MODELS, LocalServer, WeightsUnavailableError
+from langchain_core.callbacks import BaseCallbackHandler
 from pydantic import SecretStr
 
+from cascade_engine import CascadeDataset, evaluate
+from cascade_engine.datasets import grade_everyday, load_everyday, local_price
+from cascade_engine.local import MODELS, LocalServer, WeightsUnavailableError
 from langchain_cascade import CascadeRoutingLLM
+from langchain_cascade._runs import DECISION
 from langchain_cascade.replay import ReplayChatModel
 
 if TYPE_CHECKING:
@@ -86,24 +88,32 @@ def _fit(cascade: CascadeRoutingLLM, train: CascadeDataset, budget: float) -> No
 def _answer_live(cascade: CascadeRoutingLLM, test: CascadeDataset, count: int) -> None:
     print(f"\n{count} held-out questions, live:\n")
     rows = random.Random(0).sample(range(len(test)), min(count, len(test)))  # noqa: S311
-    spent = 0.0
+    spent = right = 0.0
     for row in rows:
         question = test.queries[row].text
-        message = cascade.invoke(question)
+        print("Q ", textwrap.shorten(question, 110))
+        message = cascade.invoke(question, config={"callbacks": [_Narrator()]})
         record = message.response_metadata["cascade"]
         spent += record["total_cost"]
-        _show(question, str(message.text), record)
-    print(f"\n{len(rows)} answers for {spent:.3g} USD, {spent / len(rows):.3g} each.")
-
-
-def _show(question: str, answer: str, record: dict[str, Any]) -> None:
-    print("Q ", textwrap.shorten(question, 110))
-    for decision in record["decisions"]:
-        print("    ", decision["reason"])
+        answer = textwrap.shorten(str(message.text), 80)
+        grade = grade_everyday(question, str(message.text))
+        right += grade
+        print(
+            f"A  {answer!r} from {record['chosen']}, {record['total_cost']:.2g} USD: "
+            f"{'right' if grade == 1 else 'wrong'}\n"
+        )
     print(
-        f"A  {textwrap.shorten(answer, 80)!r} from {record['chosen']}, "
-        f"{record['total_cost']:.2g} USD\n"
+        f"{len(rows)} answers, {right:.0f} of them right, for {spent:.3g} USD: "
+        f"{spent / len(rows):.3g} each."
     )
+
+
+class _Narrator(BaseCallbackHandler):
+    """Prints each decision as it is made."""
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        if name == DECISION:
+            print("    ", data["reason"])
 
 
 def _measure(router: CascadeRouter, test: CascadeDataset, out: Path) -> None:

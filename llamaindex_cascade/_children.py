@@ -6,7 +6,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LLMMetadata
@@ -49,19 +49,13 @@ class Request:
         return prefix + ("chat" if self.kind is ChatResponse else "complete")
 
     def method(self, llm: LLM, prefix: str = "") -> tuple[Any, dict[str, Any]]:
-        """The child's method, and keywords that are its own to change: providers do change them.
-
-        Raises:
-            ConfigurationError: tools are offered to a child that cannot call them.
-        """
+        """The child's method, and keywords that are its own to change: providers do change them."""
         name, options = self.name(prefix), _own(self.options)
         if isinstance(self.asked, str):
             return getattr(llm, name), {"prompt": self.asked, **options}
         messages = [message.model_copy(deep=True) for message in self.asked]
         if self.tools is None:
             return getattr(llm, name), {"messages": messages, **options}
-        if not calls_tools(llm):
-            raise ConfigurationError("tools are offered, and this model cannot call functions")
         options |= _own(self.tools)
         return getattr(llm, f"{name}_with_tools"), {"chat_history": messages, **options}
 
@@ -73,19 +67,17 @@ class Child:
     Attributes:
         name: its name.
         llm: the LLM.
-        cost: "price", "seconds", or a callable of the name and the answer.
     """
 
     name: str
     llm: LLM
-    cost: Any = "price"
 
     def ask(self, request: Request) -> Answer:
         """Its answer to a request."""
         start = time.perf_counter()
         method, options = request.method(self.llm)
         response = method(**options)
-        return self.charged(answer_of(response, time.perf_counter() - start))
+        return answer_of(response, time.perf_counter() - start)
 
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
@@ -94,7 +86,7 @@ class Child:
         start = time.perf_counter()
         method, options = request.method(self.llm, "a")
         response = await method(**options)
-        return self.charged(answer_of(response, time.perf_counter() - start))
+        return answer_of(response, time.perf_counter() - start)
 
     def stream(self, request: Request) -> Generator[Response, None, None]:
         """Its answer in chunks."""
@@ -109,13 +101,6 @@ class Child:
         method, options = request.method(self.llm, "astream_")
         chunks: AsyncGenerator[Response, None] = await method(**options)
         return chunks
-
-    def charged(self, answer: Answer) -> Answer:
-        """The answer with its cost, where that is not read off its tokens."""
-        if self.cost == "price":
-            return answer
-        cost = answer.seconds if self.cost == "seconds" else self.cost(self.name, answer)
-        return replace(answer, cost=cost)
 
     def _blocks(self, name: str) -> bool:
         # `CustomLLM.achat` and its like call the synchronous methods, on the event loop.

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
-from cascade_engine import CascadeDataset, ConfigurationError, DataError, UnknownPriceError
-from cascade_engine.graders import best_match
+from cascade_engine import CascadeDataset, DataError
+from cascade_engine._dataset import check_labels
 from llamaindex_cascade._children import Request
 from llamaindex_cascade._messages import query_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cascade_engine import Answer, Price
+    from cascade_engine import Answer
+    from cascade_engine._costs import Charge
     from cascade_engine.graders import Grader
     from llamaindex_cascade._children import Child
 
@@ -31,7 +32,7 @@ class Collection:
         questions: what: strings, or lists of messages.
         references: the right answers, one per question.
         grade: what says how good an answer is.
-        prices: price by child, where calls are to be priced.
+        charge: what calls cost.
 
     Raises:
         DataError: no questions, or not as many references.
@@ -45,34 +46,17 @@ class Collection:
         questions: Sequence[str | Sequence[ChatMessage]],
         references: Sequence[Any] | None,
         grade: Grader | None,
-        prices: Mapping[str, Price],
+        charge: Charge,
     ) -> None:
-        if references is None and grade is None:
-            raise ConfigurationError(
-                "nothing says which answers are good: pass references=[...], one per question, or "
-                "grade=function(question, answer, reference) -> number in [0, 1]"
-            )
-        if not questions:
-            raise DataError("no questions given")
-        if references is not None and len(references) != len(questions):
-            raise DataError(
-                f"{len(questions)} questions and {len(references)} references: there must be as "
-                "many"
-            )
-        unpriced = [c.name for c in children if c.cost == "price" and c.name not in prices]
-        if unpriced:  # known before any child is paid for an answer
-            raise UnknownPriceError(
-                f"no price is known for {unpriced}: pass prices={{name: Price(input=..., "
-                'output=...)}} (USD per million tokens), or cost="seconds"'
-            )
+        self._grade = check_labels(questions, references, grade)
+        charge.check(child.name for child in children)
         self._children = children
-        self._prices = prices
+        self._charge = charge
         self._requests = [
             Request(ChatResponse, [ChatMessage(content=q)] if isinstance(q, str) else q, {})
             for q in questions
         ]
         self._references = references
-        self._grade = grade or best_match
 
     def answers(self, max_concurrency: int) -> list[list[Answer]]:
         """Every child's answers, a list for each child."""
@@ -118,7 +102,8 @@ class Collection:
             list(zip(*answers, strict=True)),
             grade=self._grade,
             references=self._references,
-            prices=self._prices,
+            prices=self._charge.prices,
+            cost=self._charge.by,
         )
 
 

@@ -153,7 +153,7 @@ class _Live:
     @property
     def answer(self) -> Answer:
         """The answer so far."""
-        return self._child.charged(self._held)
+        return self._held
 
 
 def _larger(one: Usage | None, other: Usage | None) -> Usage | None:

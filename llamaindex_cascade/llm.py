@@ -134,19 +134,16 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         if (llms is None) == (models is None):
             raise ConfigurationError("pass either llms=[small, large] or models=[small, large]")
         super().__init__(llms=name_children(models if llms is None else llms), **options)
-        if self.cost not in ("price", "seconds") and not callable(self.cost):
-            raise ConfigurationError(
-                f'cost must be "price", "seconds" or a callable, not {self.cost!r}'
-            )
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
-        self._children = {name: Child(name, llm, self.cost) for name, llm in self.llms.items()}
+        self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
         self._router = CascadeRouter(
             list(self.llms),
             strategy=self.strategy,
             quality=self.quality_estimator,
             cost=self.cost_estimator,
             prices=self.prices,
+            charge=self.cost,
             budget=self.max_expected_cost,
             priors=self.priors,
             seed=self.seed,
@@ -259,7 +256,9 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         self, questions: Sequence[Any], references: Sequence[Any] | None, grade: Grader | None
     ) -> Collection:
         self._lend_callbacks()
-        return Collection(list(self._children.values()), questions, references, grade, self.prices)
+        return Collection(
+            list(self._children.values()), questions, references, grade, self._router.charge
+        )
 
     def _collected(
         self,
@@ -322,12 +321,15 @@ class CascadeRoutingLLM(FunctionCallingLLM):
 
     def _open(self, kind: type[R], asked: Sequence[ChatMessage] | str, kwargs: Any) -> Run[R]:
         self._lend_callbacks()
+        tools = kwargs.pop(_TOOLS, None)
         session = self._router.session(
             query_of(asked),
             budget=kwargs.pop("max_expected_cost", None),
             max_cost=kwargs.pop("max_cost", self.max_cost),
+            # Tools are offered only to children that can call them.
+            only=[name for name, llm in self.llms.items() if tools is None or calls_tools(llm)],
         )
-        request = Request(kind, asked, tools=kwargs.pop(_TOOLS, None), options=kwargs)
+        request = Request(kind, asked, tools=tools, options=kwargs)
         return Run(self._children, session, request, self.rate_limiter)
 
     def _lend_callbacks(self) -> None:

@@ -9,7 +9,19 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from cascade_engine import Answer, CascadeDataset, CascadeRouter, Usage
+from cascade_engine import (
+    Answer,
+    CascadeDataset,
+    CascadeRouter,
+    CostEstimator,
+    QualityEstimator,
+    Query,
+    Session,
+    Usage,
+)
+from cascade_engine._costs import Charge
+from cascade_engine._session import Decider
+from cascade_engine.strategies import find_strategy
 
 _WORDS = [a + b for a in "bcdfgl" for b in ("an", "el", "ip", "os", "ud")]
 _HINTS = ("simple", "plain", "tricky", "deep")
@@ -107,3 +119,64 @@ def _all_below(x, gaussians):
 def emax():
     """The oracle: `emax(means, sds, held)`."""
     return _emax
+
+
+class FixedBeliefs(QualityEstimator):
+    """Two estimates for each model: before it has answered, and after."""
+
+    def __init__(self, before, after, sd):
+        self.before, self.after, self.sd = before, after, sd
+
+    def fit(self, data):
+        return self
+
+    def cross_evidence(self):
+        raise NotImplementedError
+
+    def begin(self, queries):
+        return []
+
+    def observe(self, evidence, model, answers):
+        evidence.append(model)
+
+    def estimate(self, evidence, run):
+        assert sorted(evidence) == np.flatnonzero(run[0]).tolist()
+        return np.where(run, self.after, self.before), np.where(run, 0.0, self.sd)
+
+
+class FixedCosts(CostEstimator):
+    def __init__(self, cost):
+        self.cost = cost
+
+    def fit(self, data):
+        return self
+
+    def predict(self, queries):
+        return np.array([self.cost] * len(queries), dtype=float)
+
+
+@pytest.fixture(scope="session")
+def session():
+    """A factory of sessions with three models; at lambda 0 all are worth running."""
+
+    def open_session(
+        strategy="cascading",
+        *,
+        before=(0.5, 0.6, 0.8),
+        after=(0.55, 0.7, 0.65),
+        cost=(1.0, 2.0, 4.0),
+        charge=None,
+        lam=0.0,
+        **limits,
+    ):
+        decider = Decider(
+            ("small", "medium", "large"),
+            FixedBeliefs(before, after, 0.3),
+            FixedCosts(cost),
+            find_strategy(strategy),
+            charge or Charge({}),
+            fitted=True,
+        )
+        return Session(decider, Query("q"), lam=lam, **limits)
+
+    return open_session

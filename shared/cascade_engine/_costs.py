@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from cascade_engine.errors import ConfigurationError, UnknownPriceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cascade_engine._types import Answer, Usage
 
@@ -104,7 +104,7 @@ class Charge:
         if self.by == "seconds":
             return answer.seconds
         if callable(self.by):
-            return self.by(model, answer)
+            return _amount(model, self.by(model, answer))
         price = self.prices.get(model)
         return None if price is None or answer.usage is None else price.of(answer.usage)
 
@@ -123,7 +123,30 @@ class Charge:
         elif model in self.prices:
             missing = "the answer carries no token usage"
         raise UnknownPriceError(
-            f"cost of a call to {model!r} is unknown: {missing}. Pass "
-            f"prices={{{model!r}: Price(input=..., output=...)}} (USD per million tokens), "
-            'cost="seconds", or answers with their own cost'
+            f"the cost of a call to {model!r} is unknown: {missing}. {_remedy(model)}"
         )
+
+    def check(self, models: Iterable[str]) -> None:
+        """Refuses, before any is paid for, models whose calls could not be priced.
+
+        Raises:
+            UnknownPriceError: calls are priced by tokens, and a model has no price.
+        """
+        unknown = [model for model in models if model not in self.prices]
+        if self.by == "price" and unknown:
+            raise UnknownPriceError(f"no price is known for {unknown}. {_remedy(unknown[0])}")
+
+
+def _amount(model: str, cost: float) -> float:
+    if math.isfinite(cost) and cost >= 0:
+        return float(cost)
+    raise ConfigurationError(
+        f"the cost function gave {cost} for a call to {model!r}: it must give a finite number >= 0"
+    )
+
+
+def _remedy(model: str) -> str:
+    return (
+        f"Pass prices={{{model!r}: Price(input=..., output=...)}} (USD per million tokens), "
+        'cost="seconds", or answers with their own cost'
+    )

@@ -9,7 +9,8 @@ import numpy as np
 from cascade_engine._arrays import FloatArray, check_names, check_table
 from cascade_engine._costs import Charge
 from cascade_engine._types import Answer, Query
-from cascade_engine.errors import DataError
+from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.graders import best_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,35 @@ if TYPE_CHECKING:
     from cascade_engine._costs import Price
     from cascade_engine.graders import Grader
 
-__all__ = ["CascadeDataset"]
+__all__ = ["CascadeDataset", "check_labels"]
+
+
+def check_labels(
+    questions: Sequence[object], references: Sequence[object] | None, grade: Grader | None
+) -> Grader:
+    """Refuses questions that cannot be learned from, before any model is paid to answer them.
+
+    Returns:
+        What grades the answers: `grade`, or a comparison with the references.
+
+    Raises:
+        ConfigurationError: neither references nor a grader.
+        DataError: no questions, one string for a list of them, or not as many references.
+    """
+    if isinstance(questions, str) or isinstance(references, str):
+        raise DataError("questions and references must be lists, not a single string")
+    if references is None and grade is None:
+        raise ConfigurationError(
+            "nothing says which answers are good: pass references=[...], one per question, or "
+            "grade=function(question, answer, reference) -> number in [0, 1]"
+        )
+    if not len(questions):
+        raise DataError("no questions given")
+    if references is not None and len(references) != len(questions):
+        raise DataError(
+            f"{len(questions)} questions and {len(references)} references: there must be as many"
+        )
+    return grade or best_match
 
 
 class CascadeDataset:

@@ -67,9 +67,8 @@ class Evaluation:
         """Quality, cost and who answered, a line for each model alone and each router."""
         width = max(len("policy"), *(len(p.name) for p in (*self.singles, *self.at_budget)))
         short = [name if len(name) <= 14 else name[:6] + ".." + name[-6:] for name in self.models]  # noqa: PLR2004
-        head = f"{'policy':{width}}  quality   +/-    mean cost   " + " ".join(
-            f"{name:>14}" for name in short
-        )
+        head = f"{'policy':{width}}  {'quality':>7} {'+/-':>6} {'mean cost':>12}   "
+        head += " ".join(f"{name:>14}" for name in short)
         lines = [head, "-" * len(head)]
         for point in (*self.singles, *self.at_budget):
             shares = " ".join(f"{share:>14.0%}" for share in point.shares)

@@ -31,7 +31,9 @@ def draw(evaluation: Evaluation, path: str | Path | None, unit: str) -> Any:
             ha="right",
             fontsize=8,
         )
-    axes.set_xscale("log")
+    costs = [p.cost for points in (evaluation.singles, *evaluation.curves.values()) for p in points]
+    if min(costs) > 0:  # a model that costs nothing has no place on a logarithmic scale
+        axes.set_xscale("log")
     axes.set_xlabel(f"mean cost, {unit}")
     axes.set_ylabel("mean quality")
     axes.set_title(f"{evaluation.queries} held-out queries, {len(evaluation.models)} models")

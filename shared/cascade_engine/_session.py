@@ -129,6 +129,11 @@ class Session:
         self._pending = self._decide()
 
     @property
+    def decision(self) -> Decision:
+        """What was decided last, and why."""
+        return self._decisions[-1]
+
+    @property
     def result(self) -> Answer:
         """The answer to return.
 
@@ -181,7 +186,7 @@ class Session:
     def _check_cap(self) -> None:
         if self._max_cost is None:
             return
-        expected = self._expected_cost[0]
+        expected = np.where(self._barred[0], np.inf, self._expected_cost[0])
         if np.isnan(expected).any():
             unknown = [
                 m for m, c in zip(self._decider.models, expected, strict=True) if np.isnan(c)

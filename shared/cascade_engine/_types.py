@@ -109,6 +109,18 @@ class Decision:
     final: bool
     reason: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """The decision as plain JSON-able values."""
+        return {
+            "after": list(self.after),
+            "quality": dict(self.quality),
+            "sd": dict(self.sd),
+            "cost": dict(self.cost),
+            "action": self.action,
+            "final": self.final,
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -168,7 +180,7 @@ class Trace:
             "budget": self.budget,
             "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
             "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],
-            "decisions": [_decision_dict(d) for d in self.decisions],
+            "decisions": [decision.to_dict() for decision in self.decisions],
         }
 
 
@@ -181,16 +193,4 @@ def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]
         "output_tokens": usage.output_tokens if usage else None,
         "seconds": answer.seconds,
         "finish_reason": answer.finish_reason,
-    }
-
-
-def _decision_dict(decision: Decision) -> dict[str, Any]:
-    return {
-        "after": list(decision.after),
-        "quality": dict(decision.quality),
-        "sd": dict(decision.sd),
-        "cost": dict(decision.cost),
-        "action": decision.action,
-        "final": decision.final,
-        "reason": decision.reason,
     }

@@ -277,9 +277,3 @@ def test_two_processes_decide_alike():
     first = run_python(FIT, PYTHONHASHSEED="1")
     assert first == run_python(FIT, PYTHONHASHSEED="2")
     assert "Policy(" in first
-
-
-def test_importing_the_engine_imports_no_framework():
-    heavy = "langchain langchain_core llama_index sklearn scipy matplotlib pandas xllamacpp"
-    script = f"import sys, cascade_engine; print([m for m in {heavy.split()} if m in sys.modules])"
-    assert run_python(script).strip() == "[]"

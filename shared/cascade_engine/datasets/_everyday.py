@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from cascade_engine.graders import grader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["USD_PER_BILLION_PARAMETERS", "load_everyday", "local_price"]
+__all__ = ["USD_PER_BILLION_PARAMETERS", "grade_everyday", "load_everyday", "local_price"]
 
 #: What a million tokens cost, in or out, per billion parameters of the model: of the order at which
 #: small open models are hosted, and proportional to the work they are.
@@ -81,6 +82,30 @@ def load_everyday(
         references=[row["reference"] for row in rows],
     )
     return data if models is None else data.select(models)
+
+
+def grade_everyday(question: str, answer: str, reference: object = None) -> float:
+    """Grades a fresh answer to one of the recorded questions, as the recorded ones are graded.
+
+    Args:
+        question: the question, word for word.
+        answer: the answer.
+        reference: not needed: the question's own counts.
+
+    Raises:
+        DataError: the question is not in the data set.
+    """
+    del reference
+    row = _rows().get(question)
+    if row is None:
+        raise DataError(f"not a question of the data set everyday: {question[:80]!r}")
+    return grader(row["grader"])(question, answer, row["reference"])
+
+
+@cache
+def _rows() -> dict[str, Any]:
+    _, *rows = _lines()
+    return {row["prompt"]: row for row in rows}
 
 
 def _lines() -> Iterator[Any]:

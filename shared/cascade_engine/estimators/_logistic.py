@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 #: No estimate is ever more certain than this: a log-odds of about 6.9.
 CERTAINTY = 1e-3
+_CONSTANT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """A fitted model: log-odds = intercept + coef . (x - mean) / scale."""
+    """A fitted model: log-odds = intercept + coef . (x - mean) / scale.
 
+    It does not extrapolate: a feature outside what was seen counts as the nearest seen.
+    """
+
+    low: FloatArray
+    high: FloatArray
     mean: FloatArray
     scale: FloatArray
     coef: FloatArray
@@ -28,7 +34,8 @@ class Logistic:
 
     def logit(self, features: FloatArray) -> FloatArray:
         """Log-odds of each row of features (n, d)."""
-        log_odds = self.intercept + ((features - self.mean) / self.scale) @ self.coef
+        seen = np.clip(features, self.low, self.high)
+        log_odds = self.intercept + ((seen - self.mean) / self.scale) @ self.coef
         return np.clip(log_odds, logit(CERTAINTY), -logit(CERTAINTY))
 
 
@@ -74,18 +81,20 @@ def fit_logistic(
     shrunk from certainty by Laplace's rule of succession.
     """
     n = len(labels)
+    low, high = features.min(axis=0), features.max(axis=0)
     mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    # A column that is constant but for rounding carries nothing: scaled up it would carry noise.
+    scale = np.where(scale > _CONSTANT * (1 + np.abs(mean)), scale, 1.0)
     constant = (labels.sum() + 1) / (n + 2)
     if labels.max() <= 0 or labels.min() >= 1:
         zeros = np.zeros(features.shape[1])
-        return Logistic(mean, scale, zeros, float(logit(constant)))
+        return Logistic(low, high, mean, scale, zeros, float(logit(constant)))
     x = (features - mean) / scale
     coef, intercept = _solve(x, labels, strength)
     if rising and coef[0] < 0:
         x[:, 0] = 0.0
         coef, intercept = _solve(x, labels, strength)
-    return Logistic(mean, scale, coef, intercept)
+    return Logistic(low, high, mean, scale, coef, intercept)
 
 
 def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:

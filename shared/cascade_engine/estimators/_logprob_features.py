@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: A token the model held impossible counts as this: -inf and the like have no finite average.
 FLOOR = -20.0
 _UNSURE = math.log(0.5)
+#: Columns of `logprob_features` that need no log-probs.
+KNOWN_WITHOUT_LOGPROBS = slice(6, 8)
 
 
 def known_logprobs(answer: Answer) -> FloatArray | None:

@@ -19,7 +19,7 @@ from cascade_engine.estimators._logistic import (
     log_loss,
     one_thread,
 )
-from cascade_engine.estimators._logprob_features import logprob_features
+from cascade_engine.estimators._logprob_features import KNOWN_WITHOUT_LOGPROBS, logprob_features
 from cascade_engine.estimators._query_features import QueryFeatures
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class _Model:
     calibration: Logistic  # Platt scaling of `ante`, on cross-fitted predictions
     fill: FloatArray  # mean log-prob features, standing in for unknown ones
     own: Logistic  # from `ante` and the answer's log-probs
+    blind: Logistic  # in its place where log-probs are unknown: from `ante` and the answer's length
     waiting: Logistic  # from `ante` and the others' surprise
     answered: Logistic  # from `own` and the others' surprise
     resolution: float  # share of q (1 - q) that answering resolves
@@ -64,6 +65,7 @@ class _Parts:
     calibration: list[Logistic] = field(default_factory=list)
     fill: list[FloatArray] = field(default_factory=list)
     own: list[Logistic] = field(default_factory=list)
+    blind: list[Logistic] = field(default_factory=list)
 
 
 class LogprobEstimator(QualityEstimator):
@@ -77,8 +79,8 @@ class LogprobEstimator(QualityEstimator):
 
     Everything is cross-fitted: each stage learns from out-of-fold predictions of the stage before,
     and `cross_evidence` gives the strategies out-of-fold predictions to be tuned on. The last
-    stage (three parameters) is the one exception. Unknown log-probs are filled with the model's
-    average, so that they neither raise nor lower the estimate.
+    stage (three parameters) is the one exception. Where log-probs are unknown, a regression without
+    them stands in, so that they neither raise nor lower the estimate.
 
     The uncertainty handed to the strategies is that of the estimate to come: quality in [0, 1]
     with mean q has a variance of at most q (1 - q), of which a share (`resolution`, learned) is
@@ -135,20 +137,19 @@ class LogprobEstimator(QualityEstimator):
         return out
 
     def _fit_own(self, ante: FloatArray, data: CascadeDataset) -> FloatArray:
-        """Fits the stage of each answer's own log-probs; returns its out-of-fold log-odds."""
-        features = []
+        """Fits the stage of each answer's own signals; returns its out-of-fold log-odds."""
+        seen, blind, unknown = [], [], []
         for i in range(len(data.models)):
             signals = logprob_features([row[i] for row in data.answers])
             known = ~np.isnan(signals).any(axis=1)
             fill = signals[known].mean(axis=0) if known.any() else np.zeros(signals.shape[1])
             self._parts.fill.append(fill)
-            features.append(_own_features(ante[:, i], signals, fill))
-        strength, out = _best_strength(features, data.quality, self._fold)
-        self._parts.own = [
-            fit_logistic(x, y, strength=strength)
-            for x, y in zip(features, data.quality.T, strict=True)
-        ]
-        return out
+            seen.append(_own_features(ante[:, i], signals, fill))
+            blind.append(_blind_features(ante[:, i], signals))
+            unknown.append(~known)
+        self._parts.own, out = _fit_each(seen, data.quality, self._fold)
+        self._parts.blind, without = _fit_each(blind, data.quality, self._fold)
+        return np.where(np.column_stack(unknown), without, out)
 
     def _fit_pooled(self, quality: FloatArray) -> None:
         k = quality.shape[1]
@@ -163,7 +164,14 @@ class LogprobEstimator(QualityEstimator):
             p = self._parts
             self._models.append(
                 _Model(
-                    p.ante[i], p.calibration[i], p.fill[i], p.own[i], waiting, answered, resolution
+                    p.ante[i],
+                    p.calibration[i],
+                    p.fill[i],
+                    p.own[i],
+                    p.blind[i],
+                    waiting,
+                    answered,
+                    resolution,
                 )
             )
 
@@ -190,9 +198,12 @@ class LogprobEstimator(QualityEstimator):
     def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
         """Adds one model's answers."""
         fitted = self._fitted()[model]
-        signals = logprob_features(answers)
-        features = _own_features(evidence.ante[:, model], signals, fitted.fill)
-        evidence.own[:, model] = fitted.own.logit(features)
+        signals, ante = logprob_features(answers), evidence.ante[:, model]
+        evidence.own[:, model] = np.where(
+            np.isnan(signals).any(axis=1),
+            fitted.blind.logit(_blind_features(ante, signals)),
+            fitted.own.logit(_own_features(ante, signals, fitted.fill)),
+        )
 
     def estimate(self, evidence: _Evidence, run: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Probability of a good answer per model, and the spread of what it may become."""
@@ -236,6 +247,19 @@ def _best_strength(
     }
     best = min(tried, key=lambda strength: log_loss(tried[strength], quality))
     return best, tried[best]
+
+
+def _fit_each(
+    features: Sequence[FloatArray], quality: FloatArray, folds: IntArray
+) -> tuple[list[Logistic], FloatArray]:
+    """One fit for each model, and the out-of-fold log-odds (n, k)."""
+    strength, out = _best_strength(features, quality, folds)
+    fits = [fit_logistic(x, y, strength=strength) for x, y in zip(features, quality.T, strict=True)]
+    return fits, out
+
+
+def _blind_features(ante: FloatArray, signals: FloatArray) -> FloatArray:
+    return np.column_stack([ante, signals[:, KNOWN_WITHOUT_LOGPROBS]])
 
 
 def _own_features(ante: FloatArray, signals: FloatArray, fill: FloatArray) -> FloatArray:
