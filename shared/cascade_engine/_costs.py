@@ -92,7 +92,7 @@ class Charge:
     by: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price"
 
     def __post_init__(self) -> None:
-        if self.by not in {"price", "seconds"} and not callable(self.by):
+        if self.by not in ("price", "seconds") and not callable(self.by):
             raise ConfigurationError(
                 f'cost must be "price", "seconds" or a callable, not {self.by!r}'
             )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from cascade_engine import CascadeRouter, evaluate
 from cascade_engine.datasets import load_everyday
@@ -67,7 +68,7 @@ def area(curve) -> float:
     """Mean quality over the range of budgets, by the trapezoid rule on realised costs."""
     cost, quality = [p.cost for p in curve], [p.quality for p in curve]
     order = np.argsort(cost, kind="stable")
-    return float(np.trapezoid(np.take(quality, order), np.take(cost, order)) / np.ptp(cost))
+    return float(trapezoid(np.take(quality, order), np.take(cost, order)) / np.ptp(cost))
 
 
 def decision_seconds(router, test) -> float:

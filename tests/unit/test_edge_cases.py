@@ -12,6 +12,7 @@ from cascade_engine import (
     Answer,
     CascadeDataset,
     CascadeRouter,
+    LogprobEstimator,
     Query,
     drive,
 )
@@ -77,7 +78,7 @@ def plain(make_data):
 @pytest.mark.parametrize("name", ODD)
 def test_odd_data_is_learned_from_and_lived_through(name, plain):
     data = ODD[name](plain)
-    router = CascadeRouter(data.models).fit(data)
+    router = CascadeRouter(data.models, quality=LogprobEstimator(folds=3)).fit(data)
     for strategy in STRATEGIES:
         tuned = router.with_strategy(strategy)
         frontier = tuned.frontier_

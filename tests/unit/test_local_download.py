@@ -291,9 +291,7 @@ fetch(NAME, cache_dir=sys.argv[1])
 def test_a_process_that_dies_within_a_part_corrupts_nothing(place, pip, tmp_path):
     here = str(Path(__file__).parent)
     code = f"import sys; sys.path[:0] = {[here, *sys.path]!r}\n{KILLED}"
-    died = subprocess.run(  # noqa: S603 - the code above
-        [sys.executable, "-c", code, str(tmp_path)], check=False
-    )
+    died = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert died.returncode == 9
     assert FILE not in names(tmp_path)
     place(WHEELS)
@@ -427,7 +425,7 @@ def test_the_table_is_consistent():
 def test_importing_the_loader_leaves_the_runtime_alone():
     code = "import sys, cascade_engine.local; assert 'xllamacpp' not in sys.modules"
     environment = f"import sys; sys.path[:0] = {sys.path!r}; {code}"
-    subprocess.run([sys.executable, "-c", environment], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", environment], check=True)
 
 
 def test_a_missing_runtime_names_the_extra(monkeypatch):

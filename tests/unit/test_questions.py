@@ -85,7 +85,7 @@ def test_the_seed_changes_the_questions(questions):
 def test_another_process_generates_the_same_questions(questions, hash_seed):
     text = json.dumps([asdict(question) for question in questions])
     root = Path(next(iter(cascade_engine.__path__))).parent
-    done = subprocess.run(  # noqa: S603 - runs this interpreter on the text above
+    done = subprocess.run(
         [sys.executable, "-c", DIGEST],
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)},
         capture_output=True,

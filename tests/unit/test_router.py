@@ -109,10 +109,12 @@ def test_the_policy_is_the_mixture_of_its_two_lambdas(router, data):
 def test_coins_fall_as_often_as_gamma_says(router, make_data):
     data = make_data(3000, 2, 5)
     means = data.cost.mean(axis=0)
-    mixing = CascadeRouter(data.models, strategy="random_mixing", budget=float(means.mean()))
+    budget = float(means @ [0.8, 0.2])
+    mixing = CascadeRouter(data.models, strategy="random_mixing", budget=budget)
     outcome = mixing.fit(data.take(range(100))).replay(data)
     gamma = mixing.policy_.gamma
-    assert outcome.shares[0] == pytest.approx(gamma, abs=4 * np.sqrt(0.25 / 3000))
+    assert gamma == pytest.approx(0.8, abs=0.05)
+    assert outcome.shares[0] == pytest.approx(gamma, abs=4 * np.sqrt(0.16 / 3000))
 
 
 def test_a_budget_below_the_cheapest_names_both_figures(router, data):
@@ -145,6 +147,11 @@ def test_a_budget_that_is_no_amount_is_refused(bad, router, data):
     ):
         with pytest.raises(ConfigurationError, match="a budget must be a number >= 0"):
             use()
+
+
+def test_strategies_are_tuned_on_cross_fitted_estimates(router, data):
+    assert router._data.evidence is router.quality.cross_evidence()
+    assert (router._data.expected_cost == router.cost.predict(data.queries)).all()
 
 
 def test_another_budget_is_what_a_new_fit_would_give(router, data):

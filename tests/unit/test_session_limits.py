@@ -25,7 +25,13 @@ def answer(call):
 
 
 def failing(*names):
+    """A driver's function; it gives up on a session that does not end."""
+    calls = []
+
     def run(call):
+        calls.append(call.model)
+        if len(calls) > 9:
+            pytest.fail(f"still going after {calls}")
         if call.model in names:
             raise TimeoutError(f"{call.model} is away")
         return answer(call)
