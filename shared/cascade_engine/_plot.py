@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from cascade_engine._evaluation import Evaluation
 
 
+#: Costs further apart than this are drawn on a logarithmic scale.
+_WIDE = 30
+
+
 def draw(evaluation: Evaluation, path: str | Path | None, unit: str) -> Any:
     """Draws every curve and the single models; see `Evaluation.plot`."""
     try:
@@ -21,18 +25,20 @@ def draw(evaluation: Evaluation, path: str | Path | None, unit: str) -> Any:
     for name, curve in evaluation.curves.items():
         style = "--" if name == "random_mixing" else "-"
         axes.plot([p.cost for p in curve], [p.quality for p in curve], style, label=_words(name))
+    costs = [p.cost for points in (evaluation.singles, *evaluation.curves.values()) for p in points]
     for point in evaluation.singles:
+        left = point.cost <= (min(costs) + max(costs)) / 2
         axes.plot(point.cost, point.quality, "ko", markersize=5)
         axes.annotate(
             point.name,
             (point.cost, point.quality),
-            xytext=(-6, -12),
+            xytext=(8, -10) if left else (-8, 6),
             textcoords="offset points",
-            ha="right",
+            ha="left" if left else "right",
             fontsize=8,
         )
-    costs = [p.cost for points in (evaluation.singles, *evaluation.curves.values()) for p in points]
-    if min(costs) > 0:  # a model that costs nothing has no place on a logarithmic scale
+    # Mixing two models is a straight line on linear axes; a wide range of costs needs the other.
+    if 0 < min(costs) < max(costs) / _WIDE:
         axes.set_xscale("log")
     axes.set_xlabel(f"mean cost, {unit}")
     axes.set_ylabel("mean quality")

@@ -121,6 +121,9 @@ def test_costs_are_as_reported_else_priced_else_unknown(session):
     assert driven.trace.total_cost is None
     trace = drive(session(charge=Charge(prices)), failing("large"))
     assert trace.total_cost == 1.0
+    free = session(charge=Charge(prices))
+    free.answer(Answer("free", usage=Usage(1_000_000, 0), cost=0.0))
+    assert free.trace.costs == {"small": 0.0}
 
 
 def test_calls_may_be_charged_by_their_latency_or_by_a_function(session):
