@@ -1,0 +1,41 @@
+"""The quickstart in the README runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cascade_engine.local import WeightsUnavailableError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.local_models
+def test_the_quickstart_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    scope = {}
+    try:
+        exec(compile(blocks[0], str(README), "exec"), scope)  # noqa: S102
+    except WeightsUnavailableError as error:
+        pytest.skip(str(error))
+    finally:
+        for server in scope.get("servers", ()):
+            server.close()
+    printed = capsys.readouterr().out
+    assert "Rome" in printed
+    assert "expected quality" in printed or "is estimated at" in printed
+    assert re.search(r"\d USD$", printed.strip())
+
+
+def test_every_python_block_is_python():
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        compile(block, str(README), "exec")
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
+        assert link.startswith("https://") or (README.parent / link).exists(), link
