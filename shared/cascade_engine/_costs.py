@@ -100,7 +100,7 @@ class Charge:
     def __call__(self, model: str, answer: Answer) -> float | None:
         """The cost, or None where it is unknown."""
         if answer.cost is not None:
-            return answer.cost
+            return _amount(model, answer.cost)
         if self.by == "seconds":
             return answer.seconds
         if callable(self.by):
@@ -141,7 +141,7 @@ def _amount(model: str, cost: float) -> float:
     if math.isfinite(cost) and cost >= 0:
         return float(cost)
     raise ConfigurationError(
-        f"the cost function gave {cost} for a call to {model!r}: it must give a finite number >= 0"
+        f"the cost of a call to {model!r} is given as {cost}: it must be a finite number >= 0"
     )
 
 

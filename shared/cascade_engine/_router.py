@@ -59,8 +59,8 @@ class CascadeRouter:
     """Chooses among k models, query by query, so that a budget buys the most quality.
 
     Before `fit` it works by a rule: the models run in order until an answer's tokens have a
-    geometric mean probability of at least 0.9; answers without log-probs are not accepted while
-    a further model can run. A budget then limits each query, not the mean.
+    geometric mean probability of at least 0.9; an answer without log-probs is judged by its model's
+    prior, below 0.9 unless given otherwise. A budget then limits each query, not the mean.
 
     After `fit` it follows the strategy, on calibrated estimates, at the budget in expectation.
     A fitted router does not change and may be shared between threads.
@@ -105,8 +105,7 @@ class CascadeRouter:
         seed: int = 0,
     ) -> None:
         self.models = check_names(models)
-        self.strategy = find_strategy(strategy)
-        self.quality = quality or LogprobEstimator(seed=seed)
+        self.strategy = find_strategy(strategy, len(self.models))
         self.cost = cost or LinearCostEstimator()
         self.prices = dict(prices or {})
         unknown = sorted(set(self.prices) - set(self.models))
@@ -118,11 +117,15 @@ class CascadeRouter:
         if budget is not None:
             check_budget(budget)
         self.budget = budget
+        if not 0 <= seed < 2**32:
+            raise ConfigurationError(f"seed must be a number from 0 to 2**32 - 1, not {seed}")
         self.seed = seed
+        self.quality = quality or LogprobEstimator(seed=seed)
         self._unfitted = Decider(
             self.models,
             PriorEstimator(len(self.models), priors),
-            TokenCostEstimator(self.models, self.prices),
+            # Prices say what to expect only where calls are charged by them.
+            TokenCostEstimator(self.models, self.prices if charge == "price" else {}),
             ThresholdCascade(),
             self.charge,
             fitted=False,
@@ -205,7 +208,7 @@ class CascadeRouter:
             InfeasibleBudgetError: no policy of that strategy costs as little as the budget.
         """
         other = copy.copy(self)
-        other.strategy = find_strategy(strategy)
+        other.strategy = find_strategy(strategy, len(self.models))
         if self.is_fitted:
             other._tune(other.strategy)  # noqa: SLF001
         return other

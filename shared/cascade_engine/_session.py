@@ -226,8 +226,7 @@ class Session:
             action = int(strategy.pick(options, np.array([self._lam]))[0])
         call = None
         if action != STOP:
-            open_after = strategy.reachable(self._run[0], available[0], action)
-            final = not self._run.any() and not open_after.any()
+            final = strategy.is_final(self._run[0], available[0], action)
             call = Call(self._decider.models[action], final, left)
         elif self._run.any():
             self._chosen = self._decider.models[int(strategy.choose(estimates, self._run)[0])]

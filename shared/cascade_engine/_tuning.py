@@ -48,8 +48,11 @@ class Policy:
 class Frontier:
     """Mean cost and quality of a strategy on the fitting data, at every lambda that matters.
 
+    It ends at the best policy: what costs more and gave less on data that the estimates had not
+    seen is not worth having at any budget.
+
     Attributes:
-        lambdas: from the cheapest policy to the dearest, falling, shape (s,).
+        lambdas: from the cheapest policy to the best, falling, shape (s,).
         cost: mean cost, increasing, shape (s,).
         quality: mean quality, shape (s,).
     """
@@ -59,7 +62,7 @@ class Frontier:
     quality: FloatArray
 
     def at(self, budget: float) -> Policy:
-        """The policy whose expected cost is the budget, or the dearest where that costs less.
+        """The policy whose expected cost is the budget, or the best where that costs less.
 
         Raises:
             ConfigurationError: the budget is NaN or negative.
@@ -106,7 +109,10 @@ def sweep(simulation: Simulation) -> Frontier:
     cost = _steps(edges, ends.low, ends.high, ends.cost) / simulation.queries
     quality = _steps(edges, ends.low, ends.high, ends.quality) / simulation.queries
     lam = _between(edges[1:], edges[:-1])
-    # Where a dearer lambda costs no more than a cheaper one, nothing is bought: it is left out.
+    start = int(cost.argmin())
+    end = start + int(quality[start:].argmax()) + 1
+    lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
+    # Where a lower lambda costs no more than a higher one, nothing is bought: it is left out.
     before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
     kept = cost > before + _ROUNDING * np.abs(cost)
     return Frontier(lam[kept], cost[kept], quality[kept])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +178,7 @@ class Trace:
             "strategy": self.strategy,
             "fitted": self.fitted,
             **self.setting,
-            "budget": self.budget,
+            "budget": None if self.budget in {None, math.inf} else float(self.budget or 0),
             "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
             "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],
             "decisions": [decision.to_dict() for decision in self.decisions],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -127,3 +129,13 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     own.write_bytes(b"GGUF and nothing after it")
     with pytest.raises(WeightsError, match=r"broken\.gguf"):
         LocalServer(own)
+
+
+def test_it_can_be_closed_at_once():
+    """Closed before its main loop had begun, the runtime used to wait for that loop for ever."""
+    program = """
+from cascade_engine.local import LocalServer
+for _ in range(30):
+    LocalServer("SmolLM2-135M-Instruct", n_ctx=256, progress=False).close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -26,7 +26,7 @@ from cascade_engine._costs import Charge
 from cascade_engine._session import Decider
 from cascade_engine.strategies import TuningData
 
-laws = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=35, deadline=None, derandomize=True, database=None)
 NAMES = sorted(STRATEGIES)
 
 

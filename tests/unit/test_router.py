@@ -247,10 +247,25 @@ def test_names_must_be_there_and_distinct():
         CascadeRouter(["a", "b"], prices={"c": Price(1, 1)})
 
 
-def test_nine_models_are_refused_by_cascade_routing_when_it_is_fitted(make_data):
-    data = make_data(20, 9, 0)
-    with pytest.raises(ConfigurationError, match="at most 8, not 9"):
-        CascadeRouter(data.models).fit(data)
+def test_without_a_budget_the_policy_is_the_best_measured_and_not_the_dearest(make_data):
+    data = make_data(200, 3, 0)
+    router = CascadeRouter(data.models, strategy="threshold_cascade").fit(data)
+    assert router.policy_.quality == router.frontier_.quality.max()
+    assert router.with_budget(1e9).policy_ == router.policy_
+
+
+def test_nine_models_are_refused_by_cascade_routing_at_once():
+    names = [f"m{i}" for i in range(9)]
+    with pytest.raises(ConfigurationError, match="at most 8 models, not 9"):
+        CascadeRouter(names)
+    with pytest.raises(ConfigurationError, match="at most 8 models, not 9"):
+        CascadeRouter(names, strategy="routing").with_strategy("cascade_routing")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be_used_is_refused(seed):
+    with pytest.raises(ConfigurationError, match=f"seed must be .* not {seed}"):
+        CascadeRouter(["a"], seed=seed)
 
 
 def run_python(script, **environment):

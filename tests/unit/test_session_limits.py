@@ -140,7 +140,9 @@ def test_calls_may_be_charged_by_their_latency_or_by_a_function(session):
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
 def test_a_charge_that_is_no_amount_is_refused(bad, session):
     driven = session(charge=Charge({}, lambda model, answer: bad))
-    with pytest.raises(ConfigurationError, match=f"gave {bad} for a call to 'small'"):
+    with pytest.raises(ConfigurationError, match=f"call to 'small' is given as {bad}"):
         driven.answer(Answer(""))
+    with pytest.raises(ConfigurationError, match=f"call to 'small' is given as {bad}"):
+        Charge({})("small", Answer("", cost=bad))
     with pytest.raises(ConfigurationError, match="not 'tokens'"):
         Charge({}, "tokens")

@@ -142,10 +142,11 @@ def test_the_threshold_is_met_by_equality():
     assert decide(ThresholdCascade(), belief, state, 1 - 0.71) == 1
 
 
-def test_the_threshold_cascade_returns_the_last_answer_and_the_others_the_best():
-    estimates = Estimates(np.array([[0.9, 0.4, 0.99]]), np.zeros((1, 3)), np.ones((1, 3)))
+def test_the_threshold_cascade_returns_the_last_models_answer_and_else_the_best():
+    estimates = Estimates(np.array([[0.9, 0.4, 0.5]]), np.zeros((1, 3)), np.ones((1, 3)))
     run = np.array([[True, True, False]])
-    assert ThresholdCascade().choose(estimates, run).tolist() == [1]
+    assert ThresholdCascade().choose(estimates, run).tolist() == [0]  # the third failed
+    assert ThresholdCascade().choose(estimates, np.ones((1, 3), dtype=bool)).tolist() == [2]
     for strategy in (Routing(), Cascading(), CascadeRouting(), RandomMixing()):
         assert strategy.choose(estimates, run).tolist() == [0]
 
@@ -257,8 +258,10 @@ def test_free_models_are_worth_running_at_any_lambda():
 
 def test_cascade_routing_refuses_more_than_eight_models():
     belief = [[1.0] * 9] * 3
-    with pytest.raises(ConfigurationError, match=r"at most 8, not 9.*'routing' or 'cascading'"):
-        decide(CascadeRouting(), belief, fresh(9), 0.1)
+    with pytest.raises(
+        ConfigurationError, match="at most 8 models, not 9: use another"
+    ):
+        find_strategy("cascade_routing", 9)
     for strategy in (Routing(), Cascading(), ThresholdCascade()):
         assert decide(strategy, belief, fresh(9), 0) >= 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -96,9 +98,31 @@ def test_a_limit_that_is_no_amount_is_refused(limit, bad):
         CascadeRouter(NAMES).session("q", **{limit: bad})
 
 
+def test_the_last_model_is_final_even_after_drafts():
+    session = CascadeRouter(["a", "b", "c"]).session("q")
+    finals = []
+    while (call := session.pending) is not None:
+        finals.append(call.final)
+        session.answer(Answer("", None))
+    assert finals == [False, False, True]
+    assert session.trace.chosen == "c"
+
+
+def test_latencies_are_not_held_against_prices():
+    prices = {"a": Price(1, 1), "b": Price(2, 2)}
+    router = CascadeRouter(["a", "b"], prices=prices, charge="seconds", budget=2.0)
+    with pytest.raises(UnknownPriceError):
+        router.session("q")
+
+
+def test_an_infinite_budget_is_recorded_as_plain_json():
+    trace = CascadeRouter(["a"], prices={"a": Price(1, 1)}).session("q", budget=np.inf).trace
+    assert json.loads(json.dumps(trace.to_dict(), allow_nan=False))["budget"] is None
+
+
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_the_rule_is_the_same_whatever_the_strategy(strategy):
-    router = CascadeRouter([f"m{i}" for i in range(9)], strategy=strategy)
+    router = CascadeRouter([f"m{i}" for i in range(8)], strategy=strategy)
     trace = drive(router.session(""), lambda call: Answer("", SURE if call.model == "m1" else None))
     assert trace.models_run == ("m0", "m1")
     assert trace.strategy == "threshold_cascade"

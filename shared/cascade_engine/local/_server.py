@@ -178,17 +178,22 @@ def _params(runtime: Any, path: Path, *, n_ctx: int, n_threads: int) -> Any:
     params.cache_prompt = False
     params.cache_ram_mib = 0
     params.ui = False
+    params.endpoint_metrics = True  # for _start
     return params
 
 
 def _start(runtime: Any, params: Any, path: Path) -> Any:
     try:
-        return runtime.Server(params)
+        server = runtime.Server(params)
     except RuntimeError as error:
         raise WeightsError(
             f"the runtime cannot load {path}: is it a whole GGUF file? "
             "LocalServer(..., verbose=True) shows why"
         ) from error
+    # Closed before its main loop has begun, the runtime would wait for that loop for ever. Metrics
+    # come from the loop: once they are there, it runs.
+    server.handle_metrics()
+    return server
 
 
 def _answer(reply: dict[str, Any], seconds: float) -> LocalAnswer:

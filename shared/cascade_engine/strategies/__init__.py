@@ -28,16 +28,22 @@ STRATEGIES: dict[str, type[Strategy]] = {
 }
 
 
-def find_strategy(strategy: str | Strategy) -> Strategy:
-    """A strategy by name, or the one given.
+def find_strategy(strategy: str | Strategy, models: int = 1) -> Strategy:
+    """A strategy by name, or the one given, once it can decide among so many models.
 
     Raises:
-        ConfigurationError: no strategy has that name.
+        ConfigurationError: no strategy has that name, or it takes fewer models.
     """
-    if isinstance(strategy, Strategy):
-        return strategy
-    if strategy not in STRATEGIES:
+    if not isinstance(strategy, Strategy):
+        if strategy not in STRATEGIES:
+            raise ConfigurationError(
+                f"unknown strategy {strategy!r}: choose one of {sorted(STRATEGIES)} or pass a "
+                "Strategy"
+            )
+        strategy = STRATEGIES[strategy]()
+    if strategy.most_models is not None and models > strategy.most_models:
         raise ConfigurationError(
-            f"unknown strategy {strategy!r}: choose one of {sorted(STRATEGIES)} or pass a Strategy"
+            f"{strategy.name} takes at most {strategy.most_models} models, not {models}: use "
+            "another strategy ('routing', 'cascading'), or fewer models"
         )
-    return STRATEGIES[strategy]()
+    return strategy

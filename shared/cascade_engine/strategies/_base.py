@@ -48,6 +48,8 @@ class Strategy(ABC):
 
     #: Name under which a router finds the strategy.
     name: str
+    #: The most models it can decide among, where there is a limit.
+    most_models: int | None = None
 
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""
@@ -96,14 +98,21 @@ class Strategy(ABC):
         return hull_pieces(options, low, high)
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """Models that might still run after `model`, whatever it answers; shape (k,).
-
-        None means that running `model` now is final.
-        """
+        """Models that might still run after `model`, whatever it answers; shape (k,)."""
         del run
         after = available.copy()
         after[model] = False
         return after
+
+    def is_final(self, run: BoolArray, available: BoolArray, model: int) -> bool:
+        """Whether the answer of `model`, run now, is returned whatever it says.
+
+        Args:
+            run: which models have answered, shape (k,).
+            available: which may still be run, `model` among them, shape (k,).
+            model: column number.
+        """
+        return not run.any() and not self.reachable(run, available, model).any()
 
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
         """Whose answer to return: the highest estimate among the models run, the first of ties."""

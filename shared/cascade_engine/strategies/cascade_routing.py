@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._expectation import expected_max_subsets
-from cascade_engine.errors import ConfigurationError
 from cascade_engine.strategies._base import STOP, Options, Strategy
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from cascade_engine.estimators import Estimates
 
 __all__ = ["CascadeRouting"]
-
-_MOST_MODELS = 8
 
 
 class CascadeRouting(Strategy):
@@ -31,15 +28,11 @@ class CascadeRouting(Strategy):
     """
 
     name = "cascade_routing"
+    most_models = 8
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
         """Every set of models available, the empty set being to stop."""
         k = run.shape[1]
-        if k > _MOST_MODELS:
-            raise ConfigurationError(
-                f"cascade routing weighs all sets of models and takes at most {_MOST_MODELS}, not "
-                f"{k}: use strategy='routing' or 'cascading', or fewer models"
-            )
         held = np.where(run, estimates.quality, -np.inf).max(axis=1)
         value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
         members = ((np.arange(1 << k)[:, None] >> np.arange(k)) & 1).astype(bool)

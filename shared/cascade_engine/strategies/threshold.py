@@ -33,7 +33,7 @@ class ThresholdCascade(Strategy):
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
         """To stop with the last answer, or to run the next model in order."""
-        last = self.choose(estimates, run)
+        last = run.shape[1] - 1 - run[:, ::-1].argmax(axis=1)
         following = first_waiting(available & later(run))
         lacking = 1.0 - estimates.quality[np.arange(len(last)), last]
         stop = np.where(run.any(axis=1) | (following == STOP), 0.0, -np.inf)
@@ -48,7 +48,13 @@ class ThresholdCascade(Strategy):
         del run
         return available & (np.arange(len(available)) > model)
 
+    def is_final(self, run: BoolArray, available: BoolArray, model: int) -> bool:
+        """So is the last model's answer, even if others are held."""
+        return model == len(run) - 1 or super().is_final(run, available, model)
+
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
-        """The last model run."""
-        del estimates
-        return np.asarray(run.shape[1] - 1 - run[:, ::-1].argmax(axis=1))
+        """The answer at the threshold, else the last model's; without that, the best.
+
+        An answer at the threshold has the highest estimate: the others are below it.
+        """
+        return np.where(run[:, -1], run.shape[1] - 1, super().choose(estimates, run))
