@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from cascade_engine import CascadeRouter, evaluate
 from cascade_engine.datasets import load_everyday
@@ -51,7 +50,8 @@ def measure(pool):
     routers = {name: router.with_strategy(name) for name in STRATEGIES}
     evaluation = evaluate(routers, test)
     print(f"\n{' + '.join(pool)}\n{evaluation.table()}")
-    areas = {name: area(curve) for name, curve in evaluation.curves.items()}
+    costs = [point.cost for point in evaluation.singles]
+    areas = {name: area(curve, min(costs), max(costs)) for name, curve in evaluation.curves.items()}
     print("area under the curve:", {name: round(value, 4) for name, value in areas.items()})
     decision = decision_seconds(router, test)
     print(f"fit {fit_seconds:.2f} CPU-s, a session to its end {decision * 1e6:.0f} us CPU")
@@ -64,11 +64,14 @@ def measure(pool):
     }
 
 
-def area(curve) -> float:
-    """Mean quality over the range of budgets, by the trapezoid rule on realised costs."""
-    cost, quality = [p.cost for p in curve], [p.quality for p in curve]
-    order = np.argsort(cost, kind="stable")
-    return float(trapezoid(np.take(quality, order), np.take(cost, order)) / np.ptp(cost))
+def area(curve, cheapest: float, dearest: float) -> float:
+    """Mean quality over budgets from what the cheapest to what the dearest model costs.
+
+    A curve that ends before that spends no more: its last quality holds from there on.
+    """
+    points = sorted((p.cost, p.quality) for p in curve)
+    budgets = np.linspace(cheapest, dearest, 1001)
+    return float(np.interp(budgets, *zip(*points, strict=True)).mean())
 
 
 def decision_seconds(router, test) -> float:

@@ -258,9 +258,7 @@ def test_free_models_are_worth_running_at_any_lambda():
 
 def test_cascade_routing_refuses_more_than_eight_models():
     belief = [[1.0] * 9] * 3
-    with pytest.raises(
-        ConfigurationError, match="at most 8 models, not 9: use another"
-    ):
+    with pytest.raises(ConfigurationError, match="at most 8 models, not 9: use another"):
         find_strategy("cascade_routing", 9)
     for strategy in (Routing(), Cascading(), ThresholdCascade()):
         assert decide(strategy, belief, fresh(9), 0) >= 0
