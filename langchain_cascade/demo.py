@@ -56,7 +56,7 @@ def _children(names: list[str], test: CascadeDataset, stack: ExitStack) -> dict[
     try:
         return {name: _served(stack.enter_context(LocalServer(name))) for name in names}
     except WeightsUnavailableError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].rstrip(":")
         print(f"No weights here ({reason}): the recorded answers are replayed instead.")
         return {name: ReplayChatModel(data=test, model=name) for name in names}
 
