@@ -36,17 +36,8 @@ from cascade_engine import (
 )
 from langchain_cascade._children import name_children
 from langchain_cascade._learning import Collection
-from langchain_cascade._messages import (
-    answer_of,
-    as_chunk,
-    as_message,
-    last_chunk,
-    named,
-    passing_chunk,
-    query_of,
-    whole_chunk,
-    with_record,
-)
+from langchain_cascade._live import Live
+from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
 from langchain_cascade._runs import RUN, Run, open_run, run_below
 
 if TYPE_CHECKING:
@@ -359,7 +350,7 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=False)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        live = _Live(session)
+        live = Live(session)
         while (call := session.pending) is not None:
             try:
                 if call.final:
@@ -387,7 +378,7 @@ class CascadeRoutingLLM(BaseChatModel):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, is_async=True)
         kwargs = _with_stop(stop, kwargs)
         session = self._session(messages, run)
-        live = _Live(session)
+        live = Live(session)
         while (call := session.pending) is not None:
             try:
                 if call.final:
@@ -438,43 +429,6 @@ class CascadeRoutingLLM(BaseChatModel):
         start = time.perf_counter()
         output = await self.models[call.model].ainvoke(messages, run.child(call.model), **kwargs)
         return answer_of(as_message(call.model, output), time.perf_counter() - start)
-
-
-class _Live:
-    """The part of streaming that is the same with and without `async`."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._start = time.perf_counter()
-        self._whole: AIMessageChunk | None = None
-        self._shown = False
-
-    def passing(self, call: Call, chunk: Any) -> ChatGenerationChunk:
-        """A chunk of a final answer on its way to the user."""
-        message = as_chunk(as_message(call.model, chunk))
-        self._shown = self._shown or bool(message.content or message.tool_call_chunks)
-        self._whole = message if self._whole is None else self._whole + message
-        return passing_chunk(message)
-
-    def end(self, call: Call) -> Answer:
-        """The child's stream has ended: it is an answer."""
-        seconds = time.perf_counter() - self._start
-        return answer_of(as_message(call.model, self._whole), seconds)
-
-    def failed(self, error: Exception) -> None:
-        """A child raised. Once part of its answer has been shown no other can take its place."""
-        if self._shown:
-            raise error
-        self._whole = None
-        self._session.fail(error)
-        self._start = time.perf_counter()
-
-    def close(self) -> ChatGenerationChunk:
-        """The last chunk: the whole answer, or after a live stream the decision record alone."""
-        message: AIMessage = self._session.result.payload
-        if self._whole is None:
-            return whole_chunk(with_record(message, self._session.trace))
-        return last_chunk(message, self._session.trace)
 
 
 def _with_stop(stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 
-from cascade_engine import ConfigurationError
+from cascade_engine import _naming
 from llamaindex_cascade._messages import answer_of
 
 if TYPE_CHECKING:
@@ -109,32 +109,8 @@ class Child:
 
 
 def name_children(llms: Any) -> dict[str, LLM]:
-    """Children by name, in the order given.
-
-    Args:
-        llms: a mapping of names to LLMs, or a sequence of LLMs, named after what they call.
-
-    Raises:
-        ConfigurationError: there are none, one is no LLM, or two have the same name.
-    """
-    if isinstance(llms, Mapping):
-        named = list(llms.items())
-    elif isinstance(llms, Sequence) and not isinstance(llms, str):
-        named = [(_name(child), child) for child in llms]
-    else:
-        raise ConfigurationError(f"llms must be a list of LLMs or a mapping to them, not {llms!r}")
-    if not named:
-        raise ConfigurationError("no LLMs given: pass llms=[small, large]")
-    for name, child in named:
-        if not isinstance(child, LLM):
-            raise ConfigurationError(f"child {name!r} is {type(child).__name__}, no LlamaIndex LLM")
-    names = [name for name, _ in named]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigurationError(
-            f"two LLMs have the same name {twice}: pass llms={{'a name': llm, ...}}"
-        )
-    return dict(named)
+    """LLMs by name; those in a sequence are named after what they call."""
+    return _naming.name_children(llms, LLM, called="LlamaIndex LLM", name_of=_name)
 
 
 def joint_metadata(llms: Mapping[str, LLM]) -> LLMMetadata:

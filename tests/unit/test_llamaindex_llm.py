@@ -525,7 +525,7 @@ class TestConstruction:
     @pytest.mark.parametrize(
         ("llms", "words"),
         [
-            ([], "no LLMs given"),
+            ([], "no models given"),
             (None, "pass either"),
             ("small", "must be a list"),
             ([sure(), sure()], "same name"),
