@@ -10,6 +10,9 @@ CascadeError
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
+
+`cascade_engine.local` adds errors of its own below `CascadeError`: `WeightsError`,
+`WeightsUnavailableError`, `LocalServerError`.
 """
 
 from __future__ import annotations

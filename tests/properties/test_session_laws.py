@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ from cascade_engine import (
 from cascade_engine._costs import Charge
 from cascade_engine._session import Decider
 from cascade_engine.strategies import TuningData
+from tests.helpers import finished
 
 laws = settings(max_examples=35, deadline=None, derandomize=True, database=None)
 NAMES = sorted(STRATEGIES)
@@ -128,15 +128,6 @@ def worlds(draw, *, capped=True):
 
 def tried(trace):
     return [d.action for d in trace.decisions if d.action is not None]
-
-
-def finished(coroutine):
-    """Runs a coroutine on a loop of its own, which leaves nothing behind."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(coroutine)
-    finally:
-        loop.close()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2Stre
 from pydantic import Field
 
 from langchain_cascade import CascadeRoutingLLM, Price
+from tests.helpers import whole
 
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 PRICES = {"weak": Price(1, 1), "strong": Price(10, 10)}  # 7 and 70 millionths per call
@@ -221,14 +222,7 @@ def ask(request):
         if request.param == "ainvoke":
             return await llm.ainvoke(question, config, **kwargs)
         if request.param == "stream":
-            return _sum(list(llm.stream(question, config, **kwargs)))
-        return _sum([chunk async for chunk in llm.astream(question, config, **kwargs)])
+            return whole(list(llm.stream(question, config, **kwargs)))
+        return whole([chunk async for chunk in llm.astream(question, config, **kwargs)])
 
     return run
-
-
-def _sum(chunks):
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-    return whole

@@ -9,6 +9,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 
 from cascade_engine import Price
+from tests.helpers import whole
 
 
 def record(message):
@@ -33,17 +34,12 @@ def check_unmixed(number, message):
     assert record(message)["models_run"] == (["weak"] if number % 2 else ["weak", "strong"])
 
 
-def sum_of(chunks):
-    first, *rest = chunks
-    return sum(rest, start=first)
-
-
 def test_threads_do_not_mix_their_records(fakes):
     llm = echoing(fakes)
     with ThreadPoolExecutor(50) as pool:
         for number, message in enumerate(pool.map(lambda i: llm.invoke(str(i)), range(100))):
             check_unmixed(number, message)
-        streams = pool.map(lambda i: sum_of(llm.stream(str(i))), range(50))
+        streams = pool.map(lambda i: whole(llm.stream(str(i))), range(50))
         for number, chunk in enumerate(streams):
             check_unmixed(number, chunk)
 

@@ -6,6 +6,7 @@ import pytest
 
 from cascade_engine import AllModelsFailedError
 from langchain_cascade import CascadeRoutingLLM
+from tests.helpers import whole
 
 
 @pytest.fixture(params=["stream", "astream"])
@@ -25,13 +26,6 @@ def chunks(request):
         return got
 
     return run
-
-
-def whole(chunks):
-    total = chunks[0]
-    for chunk in chunks[1:]:
-        total += chunk
-    return total
 
 
 def alone(fakes, said, **fields):

@@ -44,17 +44,9 @@ from cascade_engine import (
     UnknownPriceError,
 )
 from llamaindex_cascade import CascadeRoutingLLM
+from tests.helpers import finished
 
 QUESTION = [ChatMessage(role="system", content="Be brief."), ChatMessage(content="Why?")]
-
-
-def finished(coroutine):
-    """Runs a coroutine on a loop of its own, which leaves nothing behind."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(coroutine)
-    finally:
-        loop.close()
 
 
 class Fake(FunctionCallingLLM):

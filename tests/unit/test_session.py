@@ -12,32 +12,13 @@ from cascade_engine import (
     AllModelsFailedError,
     Answer,
     SessionStateError,
-    Usage,
     adrive,
     drive,
 )
+from tests.helpers import answer, failing
 
 NAMES = ("small", "medium", "large")
 BEFORE, AFTER = (0.5, 0.6, 0.8), (0.55, 0.7, 0.65)
-
-
-def answer(call):
-    return Answer(f"by {call.model}", cost=0.5, usage=Usage(10, 5), seconds=0.1)
-
-
-def failing(*names):
-    """A driver's function; it gives up on a session that does not end."""
-    calls = []
-
-    def run(call):
-        calls.append(call.model)
-        if len(calls) > 9:
-            pytest.fail(f"still going after {calls}")
-        if call.model in names:
-            raise TimeoutError(f"{call.model} is away")
-        return answer(call)
-
-    return run
 
 
 def test_a_session_runs_until_nothing_is_worth_its_cost(session):

@@ -16,27 +16,9 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine._costs import Charge
+from tests.helpers import answer, failing
 
 NAMES, COST = ("small", "medium", "large"), (1.0, 2.0, 4.0)
-
-
-def answer(call):
-    return Answer(f"by {call.model}", cost=0.5, usage=Usage(10, 5), seconds=0.1)
-
-
-def failing(*names):
-    """A driver's function; it gives up on a session that does not end."""
-    calls = []
-
-    def run(call):
-        calls.append(call.model)
-        if len(calls) > 9:
-            pytest.fail(f"still going after {calls}")
-        if call.model in names:
-            raise TimeoutError(f"{call.model} is away")
-        return answer(call)
-
-    return run
 
 
 def spent_by(trace):

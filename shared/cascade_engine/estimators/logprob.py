@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -57,15 +57,12 @@ class _Model:
     resolution: float  # share of q (1 - q) that answering resolves
 
 
-@dataclass(slots=True)
-class _Parts:
-    """Pieces of a `_Model` while it is being fitted."""
+class _Own(NamedTuple):
+    """Of each model: what stands in for unknown features, and the fits with and without them."""
 
-    ante: list[Logistic] = field(default_factory=list)
-    calibration: list[Logistic] = field(default_factory=list)
-    fill: list[FloatArray] = field(default_factory=list)
-    own: list[Logistic] = field(default_factory=list)
-    blind: list[Logistic] = field(default_factory=list)
+    fill: list[FloatArray]
+    seen: list[Logistic]
+    blind: list[Logistic]
 
 
 class LogprobEstimator(QualityEstimator):
@@ -115,65 +112,14 @@ class LogprobEstimator(QualityEstimator):
                 "(a few hundred for estimates worth having)"
             )
         with one_thread():
-            self._fold = group_folds(texts, self.folds, self.seed)
+            folds = group_folds(texts, self.folds, self.seed)
             text_features = self.query_features.fit(texts).transform(texts)
-            ante = self._fit_ante(text_features, data.quality)
-            own = self._fit_own(ante, data)
+            fits, ante = _fit_ante(text_features, data.quality, folds)
+            own_fits, own = _fit_own(ante, data, folds)
             self._cross = _Evidence(ante, own)
-            self._fit_pooled(data.quality)
+            pooled = _fit_pooled(self._cross, data.quality, self.seed)
+        self._models = [_Model(*parts) for parts in zip(*fits, *own_fits, *pooled, strict=True)]
         return self
-
-    def _fit_ante(self, features: FloatArray, quality: FloatArray) -> FloatArray:
-        """Fits the ex-ante stage; returns its calibrated out-of-fold log-odds."""
-        self._parts = _Parts()
-        shared = [features] * quality.shape[1]
-        strength, raw = _best_strength(shared, quality, self._fold)
-        out = np.empty_like(raw)
-        for i, y in enumerate(quality.T):
-            self._parts.ante.append(fit_logistic(features, y, strength=strength))
-            platt = fit_logistic(raw[:, [i]], y, rising=True)
-            self._parts.calibration.append(platt)
-            out[:, i] = platt.logit(raw[:, [i]])
-        return out
-
-    def _fit_own(self, ante: FloatArray, data: CascadeDataset) -> FloatArray:
-        """Fits the stage of each answer's own signals; returns its out-of-fold log-odds."""
-        seen, blind, unknown = [], [], []
-        for i in range(len(data.models)):
-            signals = logprob_features([row[i] for row in data.answers])
-            known = ~np.isnan(signals).any(axis=1)
-            fill = signals[known].mean(axis=0) if known.any() else np.zeros(signals.shape[1])
-            self._parts.fill.append(fill)
-            seen.append(_own_features(ante[:, i], signals, fill))
-            blind.append(_blind_features(ante[:, i], signals))
-            unknown.append(~known)
-        self._parts.own, out = _fit_each(seen, data.quality, self._fold)
-        self._parts.blind, without = _fit_each(blind, data.quality, self._fold)
-        return np.where(np.column_stack(unknown), without, out)
-
-    def _fit_pooled(self, quality: FloatArray) -> None:
-        k = quality.shape[1]
-        sets = list(_run_sets(k, self.seed))
-        cross = self._cross
-        self._models: list[_Model] = []
-        for i in range(k):
-            without = [s for s in sets if i not in s] or [()]
-            waiting = _fit_stage(cross.ante[:, i], cross, without, i, quality[:, i])
-            answered = _fit_stage(cross.own[:, i], cross, [*without, ()], i, quality[:, i])
-            resolution = _resolution(cross, [*without, ()], i, waiting, answered)
-            p = self._parts
-            self._models.append(
-                _Model(
-                    p.ante[i],
-                    p.calibration[i],
-                    p.fill[i],
-                    p.own[i],
-                    p.blind[i],
-                    waiting,
-                    answered,
-                    resolution,
-                )
-            )
 
     def _fitted(self) -> list[_Model]:
         try:
@@ -226,6 +172,52 @@ class LogprobEstimator(QualityEstimator):
                 quality[rows, i] = p
                 sd[rows, i] = np.sqrt(model.resolution * p * (1 - p))
         return quality, sd
+
+
+def _fit_ante(
+    features: FloatArray, quality: FloatArray, folds: IntArray
+) -> tuple[tuple[list[Logistic], list[Logistic]], FloatArray]:
+    """The ex-ante stage.
+
+    Returns:
+        For each model its fit and its Platt scaling; and calibrated out-of-fold log-odds (n, k).
+    """
+    fits, raw = _fit_each([features] * quality.shape[1], quality, folds)
+    columns = raw.T[:, :, None]
+    platt = [fit_logistic(x, y, rising=True) for x, y in zip(columns, quality.T, strict=True)]
+    out = [p.logit(x) for p, x in zip(platt, columns, strict=True)]
+    return (fits, platt), np.column_stack(out)
+
+
+def _fit_own(ante: FloatArray, data: CascadeDataset, folds: IntArray) -> tuple[_Own, FloatArray]:
+    """The stage of each answer's own signals; its fits, and its out-of-fold log-odds (n, k)."""
+    fills, seen, blind, unknown = [], [], [], []
+    for i in range(len(data.models)):
+        signals = logprob_features([row[i] for row in data.answers])
+        known = ~np.isnan(signals).any(axis=1)
+        fill = signals[known].mean(axis=0) if known.any() else np.zeros(signals.shape[1])
+        fills.append(fill)
+        seen.append(_own_features(ante[:, i], signals, fill))
+        blind.append(_blind_features(ante[:, i], signals))
+        unknown.append(~known)
+    seen_fits, out = _fit_each(seen, data.quality, folds)
+    blind_fits, without = _fit_each(blind, data.quality, folds)
+    return _Own(fills, seen_fits, blind_fits), np.where(np.column_stack(unknown), without, out)
+
+
+def _fit_pooled(
+    cross: _Evidence, quality: FloatArray, seed: int
+) -> tuple[list[Logistic], list[Logistic], list[float]]:
+    """The stage of the others' surprise: for each model waiting, answered and resolution."""
+    k = quality.shape[1]
+    sets = list(_run_sets(k, seed))
+    waiting, answered, resolution = [], [], []
+    for i in range(k):
+        without = [s for s in sets if i not in s] or [()]
+        waiting.append(_fit_stage(cross.ante[:, i], cross, without, i, quality[:, i]))
+        answered.append(_fit_stage(cross.own[:, i], cross, [*without, ()], i, quality[:, i]))
+        resolution.append(_resolution(cross, [*without, ()], i, waiting[i], answered[i]))
+    return waiting, answered, resolution
 
 
 def _best_strength(
