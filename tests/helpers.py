@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import reduce
+from operator import add
 
 import pytest
 
@@ -39,6 +41,5 @@ def finished(coroutine):
 
 
 def whole(chunks):
-    """The message that a stream's chunks add up to."""
-    first, *rest = chunks
-    return sum(rest, start=first)
+    """What a stream's chunks add up to: a message, or after a parser a string."""
+    return reduce(add, chunks)
