@@ -5,15 +5,20 @@ says what to run for one query and is told what came of it, and `drive` or `adri
 running with a function of the caller's. Adapters: `langchain_cascade`, `llamaindex_cascade`.
 """
 
+from cascade_engine._batch import Tuned, simulate, tune
+from cascade_engine._beliefs import Beliefs
 from cascade_engine._costs import Price
 from cascade_engine._dataset import CascadeDataset
 from cascade_engine._evaluation import Evaluation, evaluate
 from cascade_engine._router import CascadeRouter
 from cascade_engine._session import Session, adrive, drive
+from cascade_engine._simulation import Outcome
+from cascade_engine._tuning import Frontier, Policy
 from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace, Usage
 from cascade_engine._version import __version__
 from cascade_engine.errors import (
     AllModelsFailedError,
+    BudgetWarning,
     CascadeError,
     ConfigurationError,
     DataError,
@@ -24,6 +29,7 @@ from cascade_engine.errors import (
 )
 from cascade_engine.estimators import (
     CostEstimator,
+    GaussianCombiner,
     LinearCostEstimator,
     LogprobEstimator,
     PriorEstimator,
@@ -36,6 +42,8 @@ __all__ = [
     "STRATEGIES",
     "AllModelsFailedError",
     "Answer",
+    "Beliefs",
+    "BudgetWarning",
     "Call",
     "CascadeDataset",
     "CascadeError",
@@ -46,10 +54,14 @@ __all__ = [
     "Decision",
     "Evaluation",
     "Failure",
+    "Frontier",
+    "GaussianCombiner",
     "InfeasibleBudgetError",
     "LinearCostEstimator",
     "LogprobEstimator",
     "NotFittedError",
+    "Outcome",
+    "Policy",
     "Price",
     "PriorEstimator",
     "QualityEstimator",
@@ -59,10 +71,13 @@ __all__ = [
     "Strategy",
     "TokenCostEstimator",
     "Trace",
+    "Tuned",
     "UnknownPriceError",
     "Usage",
     "__version__",
     "adrive",
     "drive",
     "evaluate",
+    "simulate",
+    "tune",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, TypeAlias
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.intp]
+#: Lambdas, or their numbers on a grid.
+NumberArray: TypeAlias = NDArray[Any]
 
 
 def check_names(models: Sequence[str]) -> tuple[str, ...]:
@@ -37,6 +40,27 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python's kind or numpy's."""
+    return isinstance(value, Real)
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is an integer, of Python's kind or numpy's."""
+    return isinstance(value, Integral)
+
+
+def check_shape(what: str, values: object) -> tuple[int, int]:
+    """The shape of a table of numbers with at least one query and one model."""
+    try:
+        shape = np.asarray(values, dtype=float).shape
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be a table of numbers (queries x models): {error}") from error
+    if len(shape) != 2 or 0 in shape:  # noqa: PLR2004
+        raise DataError(f"{what} must have shape (queries, models), not {shape}")
+    return shape[0], shape[1]
+
+
 def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray:
     """`values` as a float array of that shape (queries x models), every entry finite."""
     try:
@@ -53,3 +77,15 @@ def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray
             f"({len(bad)} are not)"
         )
     return table
+
+
+def patterns(run: BoolArray) -> list[tuple[BoolArray, IntArray]]:
+    """The distinct rows of a mask of shape (m, k), each with the numbers of the rows it is in."""
+    if not len(run):
+        return []
+    packed = np.packbits(run, axis=1)
+    keys = packed[:, 0] if packed.shape[1] == 1 else packed.view(f"V{packed.shape[1]}")[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+    return [(run[i], group) for i, group in zip(first, groups, strict=True)]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cascade_engine._arrays import check_names
+from cascade_engine._arrays import check_names, patterns
+from cascade_engine._batch import tune_on
 from cascade_engine._costs import Charge
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
-from cascade_engine._tuning import Frontier, Policy, check_budget, coin, sweep
+from cascade_engine._tuning import Frontier, Policy, check_budget, coin
 from cascade_engine._types import Query
 from cascade_engine.errors import (
     ConfigurationError,
@@ -27,12 +28,12 @@ from cascade_engine.estimators import (
     PriorEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.strategies import ThresholdCascade, TuningData, find_strategy
+from cascade_engine.strategies import ThresholdCascade, find_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine._costs import Price
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer
@@ -49,10 +50,34 @@ UNFITTED_THRESHOLD = 0.9
 class _Fit:
     """Complete data as a simulation needs it."""
 
-    evidence: Any
-    expected_cost: FloatArray
+    believe: _Believe
     quality: FloatArray
     cost: FloatArray
+
+
+class _Believe:
+    """What an estimator says of a data set's queries, worked out once per set of models run."""
+
+    def __init__(self, estimator: QualityEstimator, evidence: Any, cost: FloatArray) -> None:
+        self._estimator = estimator
+        self._evidence = evidence
+        self._cost = cost
+        self._known: dict[bytes, Estimates] = {}
+
+    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
+        quality, sd = np.empty(run.shape), np.empty(run.shape)
+        for pattern, here in patterns(run):
+            known = self._after(pattern).at(rows[here])
+            quality[here], sd[here] = known.quality, known.sd
+        return Estimates(quality, sd, self._cost[rows])
+
+    def _after(self, pattern: BoolArray) -> Estimates:
+        key = pattern.tobytes()
+        if key not in self._known:
+            run = np.broadcast_to(pattern, self._cost.shape)
+            estimate = self._estimator.estimate(self._evidence, run)
+            self._known[key] = Estimates(*estimate, self._cost)
+        return self._known[key]
 
 
 class CascadeRouter:
@@ -67,8 +92,8 @@ class CascadeRouter:
 
     Args:
         models: names of the models, in the order in which a cascade escalates.
-        strategy: by name ("cascade_routing", "cascading", "routing", "threshold_cascade",
-            "random_mixing") or a `Strategy`.
+        strategy: by name ("cascade_routing", "cascading", "routing", "reservation_index",
+            "threshold_cascade", "random_mixing", "single_model") or a `Strategy`.
         quality: estimator of quality, `LogprobEstimator()` by default.
         cost: estimator of cost, `LinearCostEstimator()` by default.
         prices: price by model, for answers that do not carry their own cost.
@@ -78,6 +103,8 @@ class CascadeRouter:
             whatever it costs.
         priors: expected quality of each model before any fit.
         seed: of the coin that mixes two policies to meet a budget exactly.
+        clamp_budget: what a budget below the cheapest policy's cost does: False raises, True
+            takes that policy and warns.
 
     Raises:
         ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget.
@@ -103,9 +130,11 @@ class CascadeRouter:
         budget: float | None = None,
         priors: Sequence[float] | None = None,
         seed: int = 0,
+        clamp_budget: bool = False,
     ) -> None:
         self.models = check_names(models)
-        self.strategy = find_strategy(strategy, len(self.models))
+        self.clamp_budget = clamp_budget
+        self.strategy = find_strategy(strategy)
         self.cost = cost or LinearCostEstimator()
         self.prices = dict(prices or {})
         unknown = sorted(set(self.prices) - set(self.models))
@@ -167,24 +196,21 @@ class CascadeRouter:
                 f"the cost estimator knows no cost for {unknown}: give it their prices, or leave "
                 "out `cost` to learn from the costs in the data"
             )
-        new._data = _Fit(  # noqa: SLF001  its own class
-            new.quality.cross_evidence(), expected, data.quality, data.cost
-        )
+        believe = _Believe(new.quality, new.quality.cross_evidence(), expected)
+        new._data = _Fit(believe, data.quality, data.cost)  # noqa: SLF001  its own class
         new._tune(self.strategy)  # noqa: SLF001
         return new
 
     def _tune(self, strategy: Strategy) -> None:
         """Takes a strategy, tuned on the fitting data, and its frontier and policy there."""
         data = self._data
-        self.strategy = strategy.tuned(TuningData(data.quality, data.cost))
-        self.frontier_ = sweep(self._simulation(data))
-        self.policy_ = self.frontier_.at(_or_infinity(self.budget))
+        self.strategy, self.frontier_ = tune_on(strategy, data.believe, data.quality, data.cost)
+        self.policy_ = self._at(self.budget)
 
-    def _simulation(self, on: _Fit) -> Simulation:
-        def believe(run: BoolArray) -> Estimates:
-            return Estimates(*self.quality.estimate(on.evidence, run), on.expected_cost)
-
-        return Simulation(self.strategy, believe, quality=on.quality, cost=on.cost)
+    def _at(self, budget: float | None) -> Policy:
+        return self.frontier_.at(
+            float("inf") if budget is None else budget, clamp=self.clamp_budget
+        )
 
     def with_budget(self, budget: float | None) -> CascadeRouter:
         """A router at another budget that shares this one's fit: a look-up, no refit.
@@ -197,7 +223,7 @@ class CascadeRouter:
         other = copy.copy(self)
         other.budget = budget
         if self.is_fitted:
-            other.policy_ = self.frontier_.at(_or_infinity(budget))
+            other.policy_ = other._at(budget)  # noqa: SLF001
         return other
 
     def with_strategy(self, strategy: str | Strategy) -> CascadeRouter:
@@ -208,7 +234,7 @@ class CascadeRouter:
             InfeasibleBudgetError: no policy of that strategy costs as little as the budget.
         """
         other = copy.copy(self)
-        other.strategy = find_strategy(strategy, len(self.models))
+        other.strategy = find_strategy(strategy)
         if self.is_fitted:
             other._tune(other.strategy)  # noqa: SLF001
         return other
@@ -249,7 +275,7 @@ class CascadeRouter:
                 max_cost=min(limits) if limits else None,
                 only=only,
             )
-        policy = self.policy_ if budget is None else self.frontier_.at(budget)
+        policy = self.policy_ if budget is None else self._at(budget)
         return Session(
             self._decider(),
             query,
@@ -277,16 +303,12 @@ class CascadeRouter:
         """`replay` on one data set for many budgets: each after the first costs little."""
         if not self.is_fitted:
             raise NotFittedError("replay needs a fitted router: call fit first")
-        evidence, expected = self.quality.read(data), self.cost.predict(data.queries)
-        game = self._simulation(_Fit(evidence, expected, data.quality, data.cost))
+        believe = _Believe(self.quality, self.quality.read(data), self.cost.predict(data.queries))
+        game = Simulation(self.strategy, believe, quality=data.quality, cost=data.cost)
         tosses = [coin(query.text, self.seed) for query in data.queries]
 
         def play(budget: float | None) -> Outcome:
-            policy = self.policy_ if budget is None else self.frontier_.at(budget)
+            policy = self.policy_ if budget is None else self._at(budget)
             return game.play(np.array([policy.lam(toss) for toss in tosses]))
 
         return play
-
-
-def _or_infinity(budget: float | None) -> float:
-    return float("inf") if budget is None else budget

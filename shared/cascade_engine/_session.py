@@ -222,8 +222,14 @@ class Session:
         strategy = self._decider.strategy
         action = STOP
         if available.any():
-            options = strategy.options(estimates, self._run, available)
-            action = int(strategy.pick(options, np.array([self._lam]))[0])
+            action = strategy.decide_one(
+                quality[0].tolist(),
+                sd[0].tolist(),
+                self._expected_cost[0].tolist(),
+                run=self._run[0].tolist(),
+                available=available[0].tolist(),
+                lam=self._lam * strategy.factor(len(self._answers)),
+            )
         call = None
         if action != STOP:
             final = strategy.is_final(self._run[0], available[0], action)

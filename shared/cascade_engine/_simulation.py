@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from cascade_engine.strategies import STOP, Piece
+from cascade_engine.strategies import STOP, ListedStrategy, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray, NumberArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies import Options, Strategy
+    from cascade_engine.strategies import Strategy
 
-__all__ = ["Ends", "Outcome", "Simulation"]
+__all__ = ["Believe", "Ends", "Outcome", "Simulation"]
+
+#: The most numbers in an array of queries x models, so that it stays in the processor's cache.
+_CHUNK = 16_000
+
+
+class Believe(Protocol):
+    """What is believed in given states."""
+
+    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
+        """Estimates for the m queries `rows`, (m,), once the models in `run`, (m, k), answered."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +65,28 @@ class Outcome:
 class Ends(NamedTuple):
     """How queries end, each over an interval of lambda; every array is (m,)."""
 
-    low: FloatArray
-    high: FloatArray
+    row: IntArray
+    low: NumberArray
+    high: NumberArray
     cost: FloatArray
     quality: FloatArray
+
+
+class _Lanes(NamedTuple):
+    """Queries on their way, each over an interval of lambda."""
+
+    rows: IntArray
+    run: BoolArray
+    low: NumberArray
+    high: NumberArray
 
 
 class Simulation:
     """One strategy on complete data, played at as many lambdas as wanted, or at all of them.
 
-    What is believed and what the options are depends on the query and on the models run, not on
-    lambda: both are worked out once for each such state that some lambda reaches.
-
     Args:
         strategy: what decides.
-        believe: estimates for all n queries when the models in its argument, (n, k), have answered.
+        believe: what is believed about the queries in any state.
         quality: true quality, shape (n, k).
         cost: true cost, shape (n, k).
     """
@@ -76,101 +94,130 @@ class Simulation:
     def __init__(
         self,
         strategy: Strategy,
-        believe: Callable[[BoolArray], Estimates],
+        believe: Believe,
         *,
         quality: FloatArray,
         cost: FloatArray,
     ) -> None:
-        self._strategy = strategy
+        self.strategy = strategy
         self._believe = believe
         self._quality = quality
         self._cost = cost
-        self._states: dict[bytes, _State] = {}
 
     @property
     def queries(self) -> int:
         """Number of queries, n."""
         return len(self._quality)
 
-    def play(self, lam: FloatArray) -> Outcome:
-        """Drives every query to its end at its lambda, shape (n,)."""
-        n, k = self._quality.shape
-        run = np.zeros((n, k), dtype=bool)
-        chosen = np.zeros(n, dtype=np.intp)
-        going = np.arange(n)
-        while len(going):
-            action = np.empty(len(going), dtype=np.intp)
-            for pattern in np.unique(run[going], axis=0):
-                here = (run[going] == pattern).all(axis=1)
-                rows = going[here]
-                state = self._state(pattern)
-                action[here] = self._strategy.pick(state.at(rows), lam[rows])
-                chosen[rows] = state.chosen[rows]
-            going = going[action != STOP]
-            run[going, action[action != STOP]] = True
-        cost = np.where(run, self._cost, 0.0).sum(axis=1)
-        return Outcome(run, chosen, cost, self._quality[np.arange(n), chosen])
+    @property
+    def mean_costs(self) -> FloatArray:
+        """Mean cost of each model, shape (k,)."""
+        return np.asarray(self._cost.mean(axis=0))
 
-    def sweep(self) -> Ends:
-        """Drives every query to its end at every lambda from 0 to infinity."""
-        n, k = self._quality.shape
-        start = Piece(np.arange(n), np.full(n, STOP), np.zeros(n), np.full(n, np.inf))
-        waiting = {bytes(k): [start]}
+    @property
+    def is_exact(self) -> bool:
+        """Whether `sweep` can follow all lambdas at once."""
+        return self.strategy.lists_options(self._quality.shape[1])
+
+    def play(self, lam: FloatArray, rows: IntArray | None = None) -> Outcome:
+        """Drives queries to their ends.
+
+        Args:
+            lam: lambda of each, shape (m,).
+            rows: which queries, shape (m,), each as often as wanted; by default every one once.
+        """
+        rows = np.arange(self.queries) if rows is None else rows
+        step = max(1, _CHUNK // self._quality.shape[1])
+        parts = [
+            self._play(lam[i : i + step], rows[i : i + step])
+            for i in range(0, max(1, len(rows)), step)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*((p.run, p.chosen, p.cost, p.quality) for p in parts), strict=True)
+        return Outcome(*(np.concatenate(column) for column in columns))
+
+    def _play(self, lam: FloatArray, rows: IntArray) -> Outcome:
+        m, k = len(rows), self._quality.shape[1]
+        run = np.zeros((m, k), dtype=bool)
+        chosen = np.zeros(m, dtype=np.intp)
+        going = np.arange(m)
+        for step in range(k + 1):
+            here = run[going]
+            estimates = self._believe(rows[going], here)
+            at = lam[going] * self.strategy.factor(step)
+            action = self.strategy.decide(estimates, here, ~here, at)
+            stop = action == STOP
+            ended = np.flatnonzero(stop)
+            chosen[going[ended]] = self.strategy.choose(estimates.at(ended), here[ended])
+            going, action = going[~stop], action[~stop]
+            if not len(going):
+                break
+            run[going, action] = True
+        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1)
+        return Outcome(run, chosen, cost, self._quality[rows, chosen])
+
+    def sweep(self, grid: FloatArray | None = None, rows: IntArray | None = None) -> Ends:
+        """Drives every query to its end at every lambda, each state once.
+
+        Args:
+            grid: lambdas, falling; by default all from 0 to infinity, for strategies that list
+                their options: their hulls split the interval of lambdas that lead to a state.
+            rows: which queries, all by default.
+
+        Returns:
+            Ends with lambdas for `low` and `high`, or with numbers of the grid.
+        """
+        rows = np.arange(self.queries) if rows is None else rows
+        n, k = len(rows), self._quality.shape[1]
+        top = np.full(n, np.inf if grid is None else len(grid))
+        lanes = _Lanes(rows, np.zeros((n, k), dtype=bool), np.zeros_like(top), top)
         ends: list[Ends] = []
-        while waiting:
-            key = next(iter(waiting))
-            pattern = np.frombuffer(key, dtype=bool)
-            here = _joined(waiting.pop(key))
-            state = self._state(pattern)
-            for piece in self._strategy.pieces(state.at(here.rows), here.low, here.high):
-                rows = here.rows[piece.rows]
-                for action in np.unique(piece.action):
-                    part = piece.action == action
-                    then = Piece(rows[part], piece.action[part], piece.low[part], piece.high[part])
-                    if action == STOP:
-                        ends.append(self._ended(then, pattern, state))
-                    else:
-                        after = pattern.copy()
-                        after[action] = True
-                        waiting.setdefault(after.tobytes(), []).append(then)
+        for step in range(k + 1):
+            stopped, lanes = self._split(lanes, grid, self.strategy.factor(step))
+            ends += stopped
+            if not len(lanes.rows):
+                break
         return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
 
-    def _ended(self, piece: Piece, pattern: BoolArray, state: _State) -> Ends:
-        quality = self._quality[piece.rows, state.chosen[piece.rows]]
-        return Ends(piece.low, piece.high, self._cost[piece.rows][:, pattern].sum(axis=1), quality)
+    def _split(
+        self, lanes: _Lanes, grid: FloatArray | None, factor: float
+    ) -> tuple[list[Ends], _Lanes]:
+        """One step of all lanes: those that end, and those that go on with one model more."""
+        estimates = self._believe(lanes.rows, lanes.run)
+        chosen = self.strategy.choose(estimates, lanes.run)
+        spent = np.where(lanes.run, self._cost[lanes.rows], 0.0).sum(axis=1)
+        gained = self._quality[lanes.rows, chosen]
+        ends, onward = [], []
+        for piece in self._pieces(estimates, lanes, grid, factor):
+            stop = piece.action == STOP
+            who = piece.rows[stop]
+            ends.append(
+                Ends(lanes.rows[who], piece.low[stop], piece.high[stop], spent[who], gained[who])
+            )
+            who, action = piece.rows[~stop], piece.action[~stop]
+            run = lanes.run[who]
+            run[np.arange(len(who)), action] = True
+            onward.append(_Lanes(lanes.rows[who], run, piece.low[~stop], piece.high[~stop]))
+        return ends, _joined(onward)
 
-    def _state(self, pattern: BoolArray) -> _State:
-        key = pattern.tobytes()
-        if key not in self._states:
-            run = np.broadcast_to(pattern, self._quality.shape)
-            self._states[key] = _State(self._strategy, self._believe(run), run)
-        return self._states[key]
+    def _pieces(
+        self, estimates: Estimates, lanes: _Lanes, grid: FloatArray | None, factor: float
+    ) -> Iterator[Piece]:
+        strategy, run = self.strategy, lanes.run
+        if grid is not None:
+            spans = (lanes.low, lanes.high)
+            yield from strategy.pieces_on(grid * factor, estimates, run, ~run, spans)
+        elif isinstance(strategy, ListedStrategy):
+            options = strategy.options(estimates, run, ~run)
+            options = replace(options, price=options.price * factor)
+            yield from strategy.pieces(options, lanes.low, lanes.high)
+        else:
+            raise TypeError(f"{strategy.name} does not list its options: pass a grid of lambdas")
 
 
-def _joined(pieces: list[Piece]) -> Piece:
-    columns = zip(*((p.rows, p.action, p.low, p.high) for p in pieces), strict=True)
-    return Piece(*(np.concatenate(column) for column in columns))
-
-
-class _State:
-    """All queries with the same models run: their options, where some lambda asked for them."""
-
-    def __init__(self, strategy: Strategy, estimates: Estimates, run: BoolArray) -> None:
-        self._strategy = strategy
-        self._estimates = estimates
-        self._run = run
-        self._row = np.full(len(run), -1)
-        self._known = strategy.options(estimates.at(slice(0)), run[:0], ~run[:0])
-        self.chosen = strategy.choose(estimates, run)
-
-    def at(self, rows: IntArray) -> Options:
-        new = np.unique(rows[self._row[rows] < 0])
-        if len(new):
-            self._add(new)
-        return self._known.at(self._row[rows])
-
-    def _add(self, rows: IntArray) -> None:
-        run = self._run[rows]
-        found = self._strategy.options(self._estimates.at(rows), run, ~run)
-        self._row[rows] = len(self._known) + np.arange(len(rows))
-        self._known = self._known.joined(found)
+def _joined(lanes: list[_Lanes]) -> _Lanes:
+    rows, run, low, high = zip(*lanes, strict=True)
+    return _Lanes(
+        np.concatenate(rows), np.concatenate(run), np.concatenate(low), np.concatenate(high)
+    )

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.errors import ConfigurationError, InfeasibleBudgetError
+from cascade_engine._arrays import is_number
+from cascade_engine.errors import BudgetWarning, ConfigurationError, InfeasibleBudgetError
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import FloatArray
-    from cascade_engine._simulation import Simulation
+    from collections.abc import Callable
 
-__all__ = ["Frontier", "Policy", "coin", "sweep"]
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._simulation import Ends, Simulation
+
+__all__ = ["Frontier", "Policy", "coin", "trace_frontier"]
 
 _ROUNDING = 1e-12
 _SLACK = 1e-9
+#: Budgets at which the area under a frontier is taken.
+_AREA = 513
+#: Lambdas and queries of the first pass over a grid, and lambdas of the second.
+_COARSE, _SOME, _FINE = 25, 256, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,8 @@ class Policy:
 class Frontier:
     """Mean cost and quality of a strategy on the fitting data, at every lambda that matters.
 
-    It ends at the best policy: what costs more and gave less on data that the estimates had not
-    seen is not worth having at any budget.
+    It ends where spending more no longer helps: what costs more and gave less, by more than chance
+    on data that the estimates had not seen, is not worth having at any budget.
 
     Attributes:
         lambdas: from the cheapest policy to the best, falling, shape (s,).
@@ -61,8 +69,18 @@ class Frontier:
     cost: FloatArray
     quality: FloatArray
 
-    def at(self, budget: float) -> Policy:
+    def area(self, low: float, high: float) -> float:
+        """Mean quality over the budgets from `low` to `high`; at both ends the curve is flat."""
+        budgets = np.linspace(low, high, _AREA)
+        return float(np.interp(budgets, self.cost, self.quality).mean())
+
+    def at(self, budget: float, *, clamp: bool = False) -> Policy:
         """The policy whose expected cost is the budget, or the best where that costs less.
+
+        Args:
+            budget: expected cost per query; infinity for the best policy.
+            clamp: for a budget below the cheapest policy's cost, to take that policy and warn
+                (`BudgetWarning`), not to raise.
 
         Raises:
             ConfigurationError: the budget is NaN or negative.
@@ -71,10 +89,13 @@ class Frontier:
         check_budget(budget)
         cheapest = float(self.cost[0])
         if budget < cheapest * (1 - _SLACK):
-            raise InfeasibleBudgetError(
+            words = (
                 f"a budget of {budget:g} per query is below the cheapest policy, which costs "
-                f"{cheapest:g}: raise the budget or add a cheaper model"
+                f"{cheapest:g}"
             )
+            if not clamp:
+                raise InfeasibleBudgetError(f"{words}: raise the budget or add a cheaper model")
+            warnings.warn(f"{words}: that policy is used", BudgetWarning, stacklevel=2)
         above = int(np.searchsorted(self.cost, budget, side="right"))
         if above == len(self.cost) or above == 0:
             i = min(above, len(self.cost) - 1)
@@ -93,24 +114,55 @@ class Frontier:
 
 def check_budget(budget: float) -> None:
     """Refuses a budget that is no amount; infinity is one."""
-    if math.isnan(budget) or budget < 0:
-        raise ConfigurationError(f"a budget must be a number >= 0, not {budget}")
+    if not is_number(budget) or math.isnan(budget) or budget < 0:
+        raise ConfigurationError(f"a budget must be a number >= 0, not {budget!r}")
 
 
-def sweep(simulation: Simulation) -> Frontier:
-    """The whole frontier of a strategy: every policy that some lambda makes, exactly.
+def trace_frontier(simulation: Simulation) -> Frontier:
+    """The whole frontier of a strategy.
 
-    Each query's run is followed once for all lambdas: in every state the options' hull splits the
-    interval of lambdas that lead there. What comes out is, for each query, cost and quality as step
-    functions of lambda; the frontier is their mean.
+    Where its options can be listed each query is followed once for all lambdas: cost and quality
+    come out as step functions of lambda, exact everywhere. Otherwise it is played at a grid of
+    lambdas: exact there, with the policies between mixed from their neighbours.
     """
-    ends = simulation.sweep()
-    edges = np.unique(np.concatenate([ends.low, ends.high]))[::-1]
-    cost = _steps(edges, ends.low, ends.high, ends.cost) / simulation.queries
-    quality = _steps(edges, ends.low, ends.high, ends.quality) / simulation.queries
-    lam = _between(edges[1:], edges[:-1])
+    return _frontier(_exact(simulation) if simulation.is_exact else _on_a_grid(simulation))
+
+
+def _progress(values: FloatArray) -> FloatArray:
+    """How far values have risen so far, as a share of their whole rise."""
+    so_far = np.maximum.accumulate(values) - values[0]
+    return np.asarray(so_far / so_far[-1]) if so_far[-1] > 0 else so_far
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Policies in the order of falling lambda; arrays are (s,).
+
+    Attributes:
+        change: for a point's number, the mean over the queries of the squared difference in quality
+            between every policy and that one.
+    """
+
+    lam: FloatArray
+    cost: FloatArray
+    quality: FloatArray
+    queries: int
+    change: Callable[[int], FloatArray]
+
+
+def _frontier(points: _Points) -> Frontier:
+    """The part of the points worth having.
+
+    It ends where spending more gave less, by more than the standard error of the difference.
+    """
+    lam, cost, quality = points.lam, points.cost, points.quality
     start = int(cost.argmin())
-    end = start + int(quality[start:].argmax()) + 1
+    best = start + int(quality[start:].argmax())
+    loss, change = quality[best] - quality, points.change(best)
+    error = np.sqrt(np.maximum(change - loss**2, 0.0) / points.queries)
+    # Dearer policies with the very same answers are never worth it.
+    other = (np.arange(len(lam)) <= best) | (change > 0)
+    end = int(np.flatnonzero((loss <= error + _ROUNDING) & other)[-1]) + 1
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
     # Where a lower lambda costs no more than a higher one, nothing is bought: it is left out.
     before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
@@ -118,14 +170,49 @@ def sweep(simulation: Simulation) -> Frontier:
     return Frontier(lam[kept], cost[kept], quality[kept])
 
 
-def _steps(edges: FloatArray, low: FloatArray, high: FloatArray, amount: FloatArray) -> FloatArray:
-    """Sum of the step functions `amount` on (low, high), between falling edges."""
-    change = np.zeros(len(edges))
-    rising = edges[::-1]
-    last = len(edges) - 1
-    np.add.at(change, last - np.searchsorted(rising, high), amount)
-    np.add.at(change, last - np.searchsorted(rising, low), -amount)
-    return np.cumsum(change)[:-1]
+def _on_a_grid(simulation: Simulation) -> _Points:
+    """Lambdas between which cost and quality change evenly, as a first pass has it.
+
+    The first pass takes few lambdas over many decades, and some of the queries.
+    """
+    means = simulation.mean_costs
+    cheapest = float(means[means > 0].min()) if (means > 0).any() else 1.0
+    lam = np.append(np.geomspace(100 / cheapest, 1e-5 / (means.max() or 1.0), _COARSE), 0.0)
+    n = simulation.queries
+    some = np.unique(np.linspace(0, n - 1, min(n, _SOME)).astype(np.intp))
+    coarse = _points(simulation.sweep(lam, some), lam, len(some))
+    progress = _progress(coarse.cost[:-1]) + _progress(coarse.quality[:-1])
+    wanted = np.linspace(0, progress[-1], _FINE)
+    exponent = np.interp(wanted, progress, np.log(lam[:-1]))
+    lam = np.unique(np.concatenate([lam, np.exp(exponent)]))[::-1]
+    return _points(simulation.sweep(lam), lam, n)
+
+
+def _exact(simulation: Simulation) -> _Points:
+    ends = simulation.sweep()
+    edges = np.unique(np.concatenate([ends.low, ends.high]))[::-1]
+    numbers = ends._replace(
+        low=len(edges) - 1 - np.searchsorted(edges[::-1], ends.high),
+        high=len(edges) - 1 - np.searchsorted(edges[::-1], ends.low),
+    )
+    return _points(numbers, _between(edges[1:], edges[:-1]), simulation.queries)
+
+
+def _points(ends: Ends, lam: FloatArray, n: int) -> _Points:
+    """Means over n queries from how they end; `low` and `high` are numbers of `lam`."""
+
+    def mean(amount: FloatArray) -> FloatArray:
+        change = np.bincount(ends.low, amount, len(lam) + 1)
+        change -= np.bincount(ends.high, amount, len(lam) + 1)
+        return np.cumsum(change)[:-1] / n
+
+    def change(of: int) -> FloatArray:
+        there = (ends.low <= of) & (ends.high > of)
+        then = np.zeros(int(ends.row.max()) + 1)
+        then[ends.row[there]] = ends.quality[there]
+        return mean(np.square(ends.quality - then[ends.row]))
+
+    return _Points(lam, mean(ends.cost), mean(ends.quality), n, change)
 
 
 def _between(low: FloatArray, high: FloatArray) -> FloatArray:

@@ -11,8 +11,8 @@ CascadeError
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
 
-`cascade_engine.local` adds errors of its own below `CascadeError`: `WeightsError`,
-`WeightsUnavailableError`, `LocalServerError`.
+`BudgetWarning` (UserWarning) is the one warning. `cascade_engine.local` adds errors of its own
+below `CascadeError`: `WeightsError`, `WeightsUnavailableError`, `LocalServerError`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AllModelsFailedError",
+    "BudgetWarning",
     "CascadeError",
     "ConfigurationError",
     "DataError",
@@ -48,6 +49,10 @@ class InfeasibleBudgetError(ConfigurationError):
 
 class UnknownPriceError(ConfigurationError):
     """A cost was needed and no price is known for a model."""
+
+
+class BudgetWarning(UserWarning):
+    """A budget that no policy meets was replaced by the nearest that one does."""
 
 
 class DataError(CascadeError, ValueError):

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_engine._expectation import expected_max_prefixes, expected_max_subsets
+from cascade_engine._expectation import (
+    expected_max_prefixes,
+    expected_max_prefixes_correlated,
+    expected_max_subsets,
+    expected_max_subsets_correlated,
+)
 
 laws = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
@@ -19,7 +24,7 @@ holds = st.one_of(st.just(-np.inf), qualities)
 
 
 @st.composite
-def problems(draw, most=4):
+def problems(draw, most=5):
     """Means, standard deviations and a held value of one query."""
     k = draw(st.integers(1, most))
     mean = draw(st.lists(qualities, min_size=k, max_size=k))
@@ -44,7 +49,7 @@ def with_one_more(k):
 def test_a_larger_set_is_worth_no_less(problem):
     values = subsets(*problem)
     for smaller, larger, _ in with_one_more(problem[0].shape[1]):
-        assert values[larger] >= values[smaller] - 1e-14
+        assert values[larger] >= values[smaller] - 1e-12
 
 
 @laws
@@ -125,5 +130,42 @@ def test_prefixes_rise_and_end_with_the_whole_set(problem):
     mean, sd, held = problem
     members = np.ones(mean.shape, bool)
     prefixes = expected_max_prefixes(mean, sd, held, members)[0]
-    assert (np.diff(prefixes[np.isfinite(prefixes)]) >= -1e-14).all()
+    assert (np.diff(prefixes[np.isfinite(prefixes)]) >= -1e-12).all()
     assert prefixes[-1] == pytest.approx(subsets(mean, sd, held)[-1], abs=1e-12)
+
+
+@st.composite
+def correlated(draw):
+    """Means, a covariance that may be singular, and a held value of one query."""
+    mean, sd, held = draw(problems(most=4))
+    k = mean.shape[1]
+    loads = st.lists(st.integers(-3, 3), min_size=k, max_size=k)
+    factors = np.array(draw(st.lists(loads, min_size=1, max_size=3)), dtype=float)
+    cov = factors.T @ factors / 10 + np.diag(draw(st.sampled_from([0.0, 1.0])) * sd[0] ** 2)
+    return mean, cov[None], held
+
+
+@laws
+@given(correlated())
+def test_of_correlated_models_a_larger_set_is_worth_no_less_and_adds_less(problem):
+    mean, cov, held = problem
+    k = mean.shape[1]
+    values = expected_max_subsets_correlated(mean, cov, held, np.ones(mean.shape, bool))[0]
+    for s, with_i, i in with_one_more(k):
+        assert values[with_i] >= values[s] - 1e-14
+        for t in range(s, 1 << k):
+            if t & s == s and not t >> i & 1 and np.isfinite(values[s]):
+                gained, later = values[with_i] - values[s], values[t | 1 << i] - values[t]
+                assert gained >= later - 1e-13
+
+
+@laws
+@given(correlated())
+def test_prefixes_of_correlated_models_are_the_subsets_of_the_first(problem):
+    mean, cov, held = problem
+    everyone = np.ones(mean.shape, bool)
+    prefixes = expected_max_prefixes_correlated(mean, cov, held, everyone)[0]
+    values = expected_max_subsets_correlated(mean, cov, held, everyone)[0]
+    assert prefixes == pytest.approx(
+        values[[(1 << j) - 1 for j in range(len(prefixes))]], abs=1e-13
+    )

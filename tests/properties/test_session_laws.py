@@ -24,7 +24,7 @@ from cascade_engine import (
 from cascade_engine._costs import Charge
 from cascade_engine._session import Decider
 from cascade_engine.strategies import TuningData
-from tests.helpers import finished
+from tests.helpers import finished, no_frontier
 
 laws = settings(max_examples=35, deadline=None, derandomize=True, database=None)
 NAMES = sorted(STRATEGIES)
@@ -83,7 +83,7 @@ class World:
 
     def session(self, name):
         table = np.random.default_rng(self.seed).uniform(0, 1, (2, self.k))
-        strategy = STRATEGIES[name]().tuned(TuningData(table, table + 0.1))
+        strategy = STRATEGIES[name]().tuned(TuningData(table, table + 0.1, no_frontier))
         quality, charge = Whims(self.k, self.seed), Charge({})
         decider = Decider(self.names, quality, Costs(self.cost), strategy, charge, fitted=True)
         return Session(decider, Query("q"), lam=self.lam, max_cost=self.max_cost)

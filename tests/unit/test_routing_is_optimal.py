@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from cascade_engine._simulation import Simulation
-from cascade_engine._tuning import sweep
-from cascade_engine.estimators import Estimates
-from cascade_engine.strategies import Routing
+from cascade_engine import Beliefs, tune
 
 
 def best_mixture(quality, cost, budget):
@@ -35,8 +32,8 @@ def test_the_frontier_of_routing_equals_a_linear_program(seed, k):
     quality, cost = rng.random((40, k)), rng.lognormal(size=(40, k))
     if seed == 0:  # ties in everything
         quality, cost = quality.round(1), cost.round()
-    beliefs = Estimates(quality, np.zeros_like(quality), cost)
-    frontier = sweep(Simulation(Routing(), lambda run: beliefs, quality=quality, cost=cost))
+    beliefs = Beliefs(quality, quality, cost=cost, sd=np.zeros(k))
+    frontier = tune("routing", beliefs, quality=quality, cost=cost).frontier
     low, high = cost.min(axis=1).mean(), cost.max(axis=1).mean()
     for budget in np.linspace(low, high, 9):
         policy = frontier.at(budget)

@@ -29,15 +29,19 @@ class Estimates:
         sd: standard deviation of what `quality` will become once the model has answered: 0 for a
             model that has. It is the value of asking, and not the error that remains after.
         cost: expected cost of running each model.
+        cov: covariance of what the qualities will become, shape (n, k, k), where they are not
+            independent; its diagonal is sd squared.
     """
 
     quality: FloatArray
     sd: FloatArray
     cost: FloatArray
+    cov: FloatArray | None = None
 
     def at(self, rows: IntArray | slice) -> Estimates:
         """The same for some of the queries."""
-        return Estimates(self.quality[rows], self.sd[rows], self.cost[rows])
+        cov = None if self.cov is None else self.cov[rows]
+        return Estimates(self.quality[rows], self.sd[rows], self.cost[rows], cov)
 
 
 class QualityEstimator(ABC):

@@ -1,11 +1,20 @@
 """Strategies, one file each, and the table by which routers find them."""
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies._base import STOP, Options, Piece, Strategy, TuningData
+from cascade_engine.strategies._base import (
+    STOP,
+    ListedStrategy,
+    Options,
+    Piece,
+    Strategy,
+    TuningData,
+)
 from cascade_engine.strategies.cascade_routing import CascadeRouting
 from cascade_engine.strategies.cascading import Cascading
 from cascade_engine.strategies.mixing import RandomMixing
+from cascade_engine.strategies.reservation_index import ReservationIndex
 from cascade_engine.strategies.routing import Routing
+from cascade_engine.strategies.single import SingleModel
 from cascade_engine.strategies.threshold import ThresholdCascade
 
 __all__ = [
@@ -13,10 +22,13 @@ __all__ = [
     "STRATEGIES",
     "CascadeRouting",
     "Cascading",
+    "ListedStrategy",
     "Options",
     "Piece",
     "RandomMixing",
+    "ReservationIndex",
     "Routing",
+    "SingleModel",
     "Strategy",
     "ThresholdCascade",
     "TuningData",
@@ -24,26 +36,29 @@ __all__ = [
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    cls.name: cls for cls in (CascadeRouting, Cascading, Routing, ThresholdCascade, RandomMixing)
+    cls.name: cls
+    for cls in (
+        CascadeRouting,
+        Cascading,
+        Routing,
+        ReservationIndex,
+        ThresholdCascade,
+        RandomMixing,
+        SingleModel,
+    )
 }
 
 
-def find_strategy(strategy: str | Strategy, models: int = 1) -> Strategy:
-    """A strategy by name, or the one given, once it can decide among so many models.
+def find_strategy(strategy: str | Strategy) -> Strategy:
+    """A strategy by name, or the one given.
 
     Raises:
-        ConfigurationError: no strategy has that name, or it takes fewer models.
+        ConfigurationError: no strategy has that name.
     """
-    if not isinstance(strategy, Strategy):
-        if strategy not in STRATEGIES:
-            raise ConfigurationError(
-                f"unknown strategy {strategy!r}: choose one of {sorted(STRATEGIES)} or pass a "
-                "Strategy"
-            )
-        strategy = STRATEGIES[strategy]()
-    if strategy.most_models is not None and models > strategy.most_models:
+    if isinstance(strategy, Strategy):
+        return strategy
+    if strategy not in STRATEGIES:
         raise ConfigurationError(
-            f"{strategy.name} takes at most {strategy.most_models} models, not {models}: use "
-            "another strategy ('routing', 'cascading'), or fewer models"
+            f"unknown strategy {strategy!r}: choose one of {sorted(STRATEGIES)} or pass a Strategy"
         )
-    return strategy
+    return STRATEGIES[strategy]()

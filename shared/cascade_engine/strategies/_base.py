@@ -8,48 +8,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._options import STOP, Options, Piece, hull_pieces
+from cascade_engine.estimators import Estimates
+from cascade_engine.strategies._options import STOP, TIE, Options, Piece, hull_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
-    from cascade_engine.estimators import Estimates
+    from cascade_engine._tuning import Frontier
 
-__all__ = ["STOP", "Options", "Piece", "Strategy", "TuningData"]
+__all__ = ["STOP", "ListedStrategy", "Options", "Piece", "Strategy", "TuningData"]
 
-_TIE = 1e-12
+#: The most numbers in an array of lanes x models, so that it stays in the processor's cache.
+_CHUNK = 16_000
 
 
 @dataclass(frozen=True, slots=True)
 class TuningData:
-    """True quality and cost on the fitting data, shape (n, k), for strategies that learn from them.
+    """The fitting data, for strategies that learn from it.
 
     Attributes:
-        quality: how good each answer was.
-        cost: what it cost.
+        quality: how good each answer was, shape (n, k).
+        cost: what it cost, shape (n, k).
+        frontier: the cost-quality frontier of any strategy on this data.
     """
 
     quality: FloatArray
     cost: FloatArray
+    frontier: Callable[[Strategy], Frontier]
 
 
 class Strategy(ABC):
     """Decides, step by step, which model to run next and whose answer to return.
 
-    A decision has two halves. `options` does the work that depends on what is believed; `pick`
-    chooses among them at *lambda*, the price of cost in units of quality, which is fitted to a
-    budget. The higher lambda, the less is spent. Since options do not depend on lambda, one look
-    at them (`pieces`) says what would be done at every lambda.
-
-    Everything is vectorised over n queries, each in its own state; a session has n = 1. A strategy
-    keeps nothing between calls.
+    It decides at *lambda*, the price of cost in units of quality, which is fitted to a budget: the
+    higher lambda, the less is spent. Everything is vectorised over n queries, each in its own
+    state; `decide_one` is the same for one query, without the overhead of arrays. A strategy keeps
+    nothing between calls.
     """
 
     #: Name under which a router finds the strategy.
     name: str
-    #: The most models it can decide among, where there is a limit.
-    most_models: int | None = None
 
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""
@@ -61,41 +60,82 @@ class Strategy(ABC):
         return {"lambda": lam}
 
     @abstractmethod
-    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
-        """The options in each query's state.
+    def decide(
+        self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
+    ) -> IntArray:
+        """The model to run next in each query's state, or `STOP`; shape (n,).
+
+        It never is `STOP` where no model has answered and one is available.
 
         Args:
             estimates: what is believed in the present state; arrays of shape (n, k).
             run: which models have answered, shape (n, k).
             available: which models may still be run, shape (n, k); none that has been.
-        """
-
-    def pick(self, options: Options, lam: FloatArray) -> IntArray:
-        """The action of the best option at lambda: `STOP` or a column number, shape (n,).
-
-        The best is that of the highest value - lambda x price, the cheapest of ties. It never is
-        `STOP` where no model has answered and one is available.
-
-        Args:
-            options: from `options`.
             lam: shape (n,).
         """
-        worth = options.value - lam[:, None] * options.price
-        best = worth.max(axis=1, keepdims=True)
-        slack = _TIE * (1 + np.abs(best))
-        cheapest = np.where(worth >= best - slack, options.price, np.inf).argmin(axis=1)
-        return np.asarray(options.action[np.arange(len(cheapest)), cheapest])
 
-    def pieces(self, options: Options, low: FloatArray, high: FloatArray) -> Iterator[Piece]:
-        """What `pick` says at every lambda between `low` and `high`, both of shape (n,).
+    def decide_one(
+        self,
+        quality: Sequence[float],
+        sd: Sequence[float],
+        cost: Sequence[float],
+        *,
+        run: Sequence[bool],
+        available: Sequence[bool],
+        lam: float,
+    ) -> int:
+        """`decide` for one query, on plain numbers: sequences of length k."""
+        estimates = Estimates(*(np.array([row], dtype=float) for row in (quality, sd, cost)))
+        ran, free = np.array([run], dtype=bool), np.array([available], dtype=bool)
+        return int(self.decide(estimates, ran, free, np.array([lam]))[0])
 
-        For each query the options that are best at some lambda are the upper hull of the points
-        (price, value); its edges' slopes are the lambdas at which the choice changes.
+    def lists_options(self, models: int) -> bool:
+        """Whether, among so many models, its options can be listed whatever lambda is.
+
+        The frontier is then exact at every lambda; otherwise it is played at a grid of them.
+        """
+        del models
+        return False
+
+    def pieces_on(
+        self,
+        grid: FloatArray,
+        estimates: Estimates,
+        run: BoolArray,
+        available: BoolArray,
+        spans: tuple[IntArray, IntArray],
+    ) -> Iterator[Piece]:
+        """What `decide` says at the lambdas of a grid, from number `spans[0]` up to `spans[1]`.
+
+        Args:
+            grid: lambdas, falling.
+            estimates: as for `decide`, as are the two masks.
+            run: shape (n, k).
+            available: shape (n, k).
+            spans: each query's first lambda, and the one behind its last; both of shape (n,).
 
         Yields:
-            Pieces that together cover every query's interval once.
+            Pieces with numbers of the grid for `low` and `high`, that together cover the spans.
         """
-        return hull_pieces(options, low, high)
+        first, last = spans
+        ends = np.cumsum(last - first)
+        start = 0
+        while start < len(ends):
+            done = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, done + _CHUNK // run.shape[1])))
+            count = (last - first)[start:stop]
+            row = np.repeat(np.arange(start, stop), count)
+            at = np.arange(len(row)) + np.repeat(
+                first[start:stop] - (ends[start:stop] - count - done), count
+            )
+            action = self.decide(estimates.at(row), run[row], available[row], grid[at])
+            yield from _runs(row, at, action)
+            start = stop
+
+    def factor(self, step: int) -> float:
+        """What lambda is multiplied by once `step` models have answered."""
+        del step
+        return 1.0
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """Models that might still run after `model`, whatever it answers; shape (k,)."""
@@ -117,3 +157,56 @@ class Strategy(ABC):
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
         """Whose answer to return: the highest estimate among the models run, the first of ties."""
         return np.asarray(np.where(run, estimates.quality, -np.inf).argmax(axis=1))
+
+
+def _runs(row: IntArray, at: IntArray, action: IntArray) -> Iterator[Piece]:
+    """Neighbouring numbers with one row and one action, put together."""
+    new = np.ones(len(row), dtype=bool)
+    new[1:] = (row[1:] != row[:-1]) | (action[1:] != action[:-1])
+    begin = np.flatnonzero(new)
+    end = np.append(begin[1:], len(row)) - 1
+    if len(begin):
+        yield Piece(row[begin], action[begin], at[begin], at[end] + 1)
+
+
+class ListedStrategy(Strategy):
+    """A strategy whose options can be listed without knowing lambda.
+
+    `options` does the work that depends on what is believed, `pick` chooses among them at lambda.
+    Since options do not depend on lambda, one look at them (`pieces`) says what would be done at
+    every lambda.
+    """
+
+    @abstractmethod
+    def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
+        """The options in each query's state; arguments as for `decide`."""
+
+    def lists_options(self, models: int) -> bool:
+        """Always."""
+        del models
+        return True
+
+    def decide(
+        self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
+    ) -> IntArray:
+        """The action of the best option."""
+        return self.pick(self.options(estimates, run, available), lam)
+
+    def pick(self, options: Options, lam: FloatArray) -> IntArray:
+        """The action of the option of highest value - lambda x price, the cheapest of ties."""
+        worth = options.value - lam[:, None] * options.price
+        best = worth.max(axis=1, keepdims=True)
+        slack = TIE * (1 + np.abs(best))
+        cheapest = np.where(worth >= best - slack, options.price, np.inf).argmin(axis=1)
+        return np.asarray(options.action[np.arange(len(cheapest)), cheapest])
+
+    def pieces(self, options: Options, low: FloatArray, high: FloatArray) -> Iterator[Piece]:
+        """What `pick` says at every lambda between `low` and `high`, both of shape (n,).
+
+        For each query the options that are best at some lambda are the upper hull of the points
+        (price, value); its edges' slopes are the lambdas at which the choice changes.
+
+        Yields:
+            Pieces that together cover every query's interval once.
+        """
+        return hull_pieces(options, low, high)

@@ -10,12 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cascade_engine._arrays import FloatArray, IntArray
+    from cascade_engine._arrays import FloatArray, IntArray, NumberArray
 
-__all__ = ["STOP", "Options", "Piece", "hull_pieces"]
+__all__ = ["STOP", "TIE", "Options", "Piece", "hull_pieces"]
 
 #: The action of running no further model.
 STOP = -1
+#: Values that differ by less, relative to 1 + their size, are ties: the cheaper option wins.
+TIE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,14 @@ class Piece:
     Attributes:
         rows: which of the queries.
         action: what is done.
-        low: lower end of the interval.
-        high: upper end.
+        low: lower end of the interval; on a grid the number of its first lambda.
+        high: upper end; on a grid the number behind its last lambda.
     """
 
     rows: IntArray
     action: IntArray
-    low: FloatArray
-    high: FloatArray
+    low: NumberArray
+    high: NumberArray
 
 
 def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator[Piece]:
@@ -79,6 +81,7 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
         value_now, price_now = options.value[rows, at], price[rows, at]
         extra = price[rows] - price_now[:, None]
         gain = options.value[rows] - value_now[:, None]
+        gain -= TIE * (1 + np.abs(options.value[rows]))
         steeper = (extra > 0) & np.isfinite(extra)
         slope = np.where(steeper, gain, -np.inf) / np.where(steeper, extra, 1.0)
         following = slope.argmax(axis=1)
@@ -90,8 +93,11 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
 
 
 def _best_at(value: FloatArray, price: FloatArray, lam: FloatArray) -> IntArray:
-    """Column of the best option at lambda; at infinity the cheapest, the best of ties."""
+    """Column of the best option at lambda, the cheapest of ties; at infinity of the cheapest."""
     finite = np.where(np.isinf(lam), 0.0, lam)[:, None]
     worth = value - finite * np.where(np.isinf(price), 0.0, price)
     cheapest = price <= price.min(axis=1, keepdims=True)
-    return np.asarray(np.where(cheapest | ~np.isinf(lam)[:, None], worth, -np.inf).argmax(axis=1))
+    worth = np.where(cheapest | ~np.isinf(lam)[:, None], worth, -np.inf)
+    best = worth.max(axis=1, keepdims=True)
+    tied = worth >= best - TIE * (1 + np.abs(best))
+    return np.asarray(np.where(tied, price, np.inf).argmin(axis=1))

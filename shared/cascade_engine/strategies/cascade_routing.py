@@ -6,38 +6,131 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._expectation import expected_max_subsets
-from cascade_engine.strategies._base import STOP, Options, Strategy
+from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
+from cascade_engine._one_supermodel import best_first_model
+from cascade_engine._supermodels import Problem, best_first_models
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.strategies._base import STOP, ListedStrategy, Options
+from cascade_engine.strategies._escalating import Escalating
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["CascadeRouting"]
 
+#: Up to here all sets are listed, and the frontier is exact at every lambda.
+_LISTED = 6
+#: The most models where all sets must be listed: without pruning, and with correlated qualities.
+_MOST_LISTED = 12
 
-class CascadeRouting(Strategy):
+
+class CascadeRouting(Escalating, ListedStrategy):
     """After any set of answers, weighs all sets of models that contain it.
 
     A supermodel M is worth E[max over M of the quality] - lambda times the cost of its members
     not yet run. If the best is the set already run it stops, else the cheapest missing member runs
-    and everything is estimated anew. Theorem 3 of Dekoninck et al. (ICML 2025), with one lambda for
-    all steps.
+    and everything is estimated anew. Theorem 3 of Dekoninck et al. (ICML 2025).
 
-    All 2^k sets are weighed, so k is at most 8.
+    Sets are not listed but searched, with Lemma 1 and closed forms (`cascade_engine._supermodels`):
+    the answer is exact and comes in well under a millisecond for dozens of models, except where
+    lambda is so low that the best sets hold many. `max_depth` bounds the sets too.
+
+    Args:
+        max_depth: the most models that may answer one query; None for no limit.
+        per_step: whether each step has a lambda of its own.
+        prune: whether to use Lemma 1. Without it all 2^k sets are listed; the decisions are the
+            same.
     """
 
     name = "cascade_routing"
-    most_models = 8
+
+    def __init__(
+        self, *, max_depth: int | None = None, per_step: bool = False, prune: bool = True
+    ) -> None:
+        super().__init__(max_depth=max_depth, per_step=per_step)
+        self.prune = prune
+
+    def lists_options(self, models: int) -> bool:
+        """For few models."""
+        return models <= _LISTED
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
-        """Every set of models available, the empty set being to stop."""
+        """Every set of models available, the empty set being to stop.
+
+        Raises:
+            ConfigurationError: there are too many sets to list.
+        """
         k = run.shape[1]
+        available = self.within_depth(run, available)
         held = np.where(run, estimates.quality, -np.inf).max(axis=1)
-        value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
+        if k > _MOST_LISTED:
+            raise ConfigurationError(
+                f"cascade routing lists all sets of at most {_MOST_LISTED} models, not {k}: leave "
+                "out the covariance and prune=False, or use 'reservation_index'"
+            )
+        if estimates.cov is None:
+            value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
+        else:
+            value = expected_max_subsets_correlated(
+                estimates.quality, estimates.cov, held, available
+            )
         members = ((np.arange(1 << k)[:, None] >> np.arange(k)) & 1).astype(bool)
-        price = np.where(available, estimates.cost, 0.0) @ members.T
+        if self.max_depth is not None:
+            room = self.max_depth - run.sum(axis=1, keepdims=True)
+            count = (members & available[:, None, :]).sum(axis=2)
+            value = np.where(count <= np.maximum(room, 0), value, -np.inf)
+        price = _sums(np.where(available, estimates.cost, 0.0))
         return Options(value, price, _cheapest_member(members, available, estimates.cost))
+
+    def decide(
+        self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
+    ) -> IntArray:
+        """The cheapest member of the best set, or `STOP`."""
+        if estimates.cov is not None or not self.prune:
+            return super().decide(estimates, run, available, lam)
+        problem = Problem(
+            estimates.quality,
+            estimates.sd,
+            estimates.cost,
+            lam[:, None] * estimates.cost,
+            np.where(run, estimates.quality, -np.inf).max(axis=1),
+            self._room(run),
+        )
+        return best_first_models(problem, available)
+
+    def decide_one(
+        self,
+        quality: Sequence[float],
+        sd: Sequence[float],
+        cost: Sequence[float],
+        *,
+        run: Sequence[bool],
+        available: Sequence[bool],
+        lam: float,
+    ) -> int:
+        """The same in plain Python, as far as closed forms reach."""
+        if not self.prune:
+            return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
+        held = max((q for q, yes in zip(quality, run, strict=True) if yes), default=-np.inf)
+        members = [i for i, yes in enumerate(available) if yes]
+        room = (len(run) if self.max_depth is None else self.max_depth) - sum(run)
+        return best_first_model(quality, sd, cost, members, lam=lam, held=held, room=room)
+
+    def _room(self, run: BoolArray) -> IntArray:
+        most = run.shape[1] if self.max_depth is None else self.max_depth
+        return np.asarray(most - run.sum(axis=1))
+
+
+def _sums(cost: FloatArray) -> FloatArray:
+    """Cost of every subset, shape (n, 2^k), added in a fixed order."""
+    n, k = cost.shape
+    out = np.zeros((n, 1 << k))
+    for i in range(k):
+        out[:, 1 << i : 2 << i] = out[:, : 1 << i] + cost[:, i : i + 1]
+    return out
 
 
 def _cheapest_member(members: BoolArray, available: BoolArray, cost: FloatArray) -> IntArray:

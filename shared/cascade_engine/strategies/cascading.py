@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._expectation import expected_max_prefixes
-from cascade_engine.strategies._base import STOP, Options, Strategy
+from cascade_engine._expectation import (
+    expected_max_prefixes,
+    expected_max_prefixes_correlated,
+)
+from cascade_engine.strategies._base import STOP, ListedStrategy, Options
+from cascade_engine.strategies._escalating import Escalating
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, IntArray
@@ -16,22 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["Cascading", "first_waiting", "later"]
 
 
-class Cascading(Strategy):
+class Cascading(Escalating, ListedStrategy):
     """Escalates in the order of the models while some longer cascade is worth its cost.
 
     After the models run so far, the supermodels are the cascades that go on to any later model;
     one is worth E[max of its members' quality] - lambda times the cost of the members not yet run.
     If stopping is best it stops, else the next model in order runs and everything is estimated
-    anew. Theorem 2 of Dekoninck et al. (ICML 2025), with one lambda for all steps.
+    anew. Theorem 2 of Dekoninck et al. (ICML 2025). With `max_depth` no cascade is longer.
     """
 
     name = "cascading"
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
         """Stopping, and the cascade up to each later model."""
-        waiting = available & later(run)
+        waiting = self.within_depth(run, available) & later(run)
+        if self.max_depth is not None:
+            room = self.max_depth - run.sum(axis=1, keepdims=True)
+            waiting &= np.cumsum(waiting, axis=1) <= room
         held = np.where(run, estimates.quality, -np.inf).max(axis=1)
-        value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
+        if estimates.cov is None:
+            value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
+        else:
+            value = expected_max_prefixes_correlated(
+                estimates.quality, estimates.cov, held, waiting
+            )
         nothing = np.zeros((len(held), 1))
         price = np.cumsum(np.where(waiting, estimates.cost, 0.0), axis=1)
         longer = np.cumsum(waiting, axis=1) > 0
@@ -44,9 +56,9 @@ class Cascading(Strategy):
         )
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """The later models."""
-        del run
-        return available & (np.arange(len(available)) > model)
+        """The later models, while the depth allows one."""
+        after = super().reachable(run, available, model)
+        return after & (np.arange(len(available)) > model)
 
 
 def later(run: BoolArray) -> BoolArray:

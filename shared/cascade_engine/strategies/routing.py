@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._base import STOP, Options, Strategy
+from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Routing"]
 
 
-class Routing(Strategy):
+class Routing(ListedStrategy):
     """Runs the model with the highest q_i - lambda c_i, and returns its answer.
 
     Theorem 1 of Dekoninck et al., 'A Unified Approach to Routing and Cascading for LLMs' (ICML

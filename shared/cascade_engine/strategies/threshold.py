@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.strategies._base import STOP, Options, Strategy
+from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies.cascading import first_waiting, later
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ThresholdCascade"]
 
 
-class ThresholdCascade(Strategy):
+class ThresholdCascade(ListedStrategy):
     """Runs the models in order and returns the first answer estimated at the threshold or above.
 
     One threshold serves every step. In the terms of the other strategies: to escalate is worth
