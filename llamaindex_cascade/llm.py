@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, SkipValidation
 from typing_extensions import override
 
 from cascade_engine import (
+    DEFAULT_STRATEGY,
     CascadeDataset,
     CascadeRouter,
     ConfigurationError,
@@ -101,8 +102,8 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         max_expected_cost: budget per query, met in expectation once fitted; before that no single
             query is expected to cost more. None for the best quality at any cost.
         max_cost: hard cap on any one query: no model runs that is expected to exceed what is left.
-        strategy: "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing"
-            or a `Strategy`.
+        strategy: "reservation_index", the default, "cascade_routing", "cascading", "routing",
+            "threshold_cascade", "random_mixing", "single_model", or a `Strategy`.
         quality_estimator: `LogprobEstimator()` by default.
         cost_estimator: `LinearCostEstimator()` by default.
         priors: expected quality of each model before any fit, weak to strong.
@@ -119,7 +120,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     cost: Any = "price"
     max_expected_cost: float | None = None
     max_cost: float | None = None
-    strategy: str | Strategy = "cascade_routing"
+    strategy: str | Strategy = DEFAULT_STRATEGY
     quality_estimator: QualityEstimator | None = None
     cost_estimator: CostEstimator | None = None
     priors: list[float] | None = None

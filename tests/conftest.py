@@ -76,7 +76,7 @@ def held_out():
 
 @pytest.fixture(scope="session")
 def router(data):
-    """Fitted, by cascade routing, without a budget. Shared: it does not change."""
+    """Fitted, by the default strategy, without a budget. Shared: it does not change."""
     return CascadeRouter(data.models).fit(data)
 
 

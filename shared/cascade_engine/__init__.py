@@ -36,9 +36,10 @@ from cascade_engine.estimators import (
     QualityEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.strategies import STRATEGIES, Strategy
+from cascade_engine.strategies import DEFAULT_STRATEGY, STRATEGIES, Strategy
 
 __all__ = [
+    "DEFAULT_STRATEGY",
     "STRATEGIES",
     "AllModelsFailedError",
     "Answer",

@@ -102,7 +102,7 @@ def _scalar() -> Callable[[float, float, float], float]:
         if price <= 0:
             return infinity
         y = price / sd
-        place = (log(max(SMALLEST, y)) - START) * PER_UNIT
+        place = (log(y if y > SMALLEST else SMALLEST) - START) * PER_UNIT  # noqa: FURB136  faster
         cell = int(place)
         t = place - cell
         a, b, c, d = cells[cell]

@@ -28,7 +28,7 @@ from cascade_engine.estimators import (
     PriorEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.strategies import ThresholdCascade, find_strategy
+from cascade_engine.strategies import DEFAULT_STRATEGY, ThresholdCascade, find_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -92,8 +92,8 @@ class CascadeRouter:
 
     Args:
         models: names of the models, in the order in which a cascade escalates.
-        strategy: by name ("cascade_routing", "cascading", "routing", "reservation_index",
-            "threshold_cascade", "random_mixing", "single_model") or a `Strategy`.
+        strategy: by name ("reservation_index", the default, "cascade_routing", "cascading",
+            "routing", "threshold_cascade", "random_mixing", "single_model") or a `Strategy`.
         quality: estimator of quality, `LogprobEstimator()` by default.
         cost: estimator of cost, `LinearCostEstimator()` by default.
         prices: price by model, for answers that do not carry their own cost.
@@ -122,7 +122,7 @@ class CascadeRouter:
         self,
         models: Sequence[str],
         *,
-        strategy: str | Strategy = "cascade_routing",
+        strategy: str | Strategy = DEFAULT_STRATEGY,
         quality: QualityEstimator | None = None,
         cost: CostEstimator | None = None,
         prices: Mapping[str, Price] | None = None,

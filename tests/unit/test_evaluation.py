@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import (
+    DEFAULT_STRATEGY,
     CascadeDataset,
     CascadeRouter,
     ConfigurationError,
@@ -83,7 +84,7 @@ def test_budgets_that_cannot_be_met_are_left_out_of_a_curve(routers, held_out, b
 
 def test_one_router_needs_no_name(router, held_out):
     found = evaluate(router, held_out, budgets=[1.0])
-    assert list(found.curves) == ["cascade_routing"]
+    assert list(found.curves) == [DEFAULT_STRATEGY]
     assert found.at_budget[0].budget is None
 
 
@@ -153,7 +154,7 @@ def test_free_models_can_be_evaluated_and_drawn(data):
     free = CascadeDataset(data.models, data.queries, data.answers, data.quality, data.cost * 0)
     free = free.take(range(40))
     found = evaluate(CascadeRouter(free.models).fit(free), free)
-    assert [point.cost for point in found.curves["cascade_routing"]] == [0.0]
+    assert [point.cost for point in found.curves[DEFAULT_STRATEGY]] == [0.0]
     assert found.plot().axes
 
 

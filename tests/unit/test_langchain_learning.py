@@ -8,6 +8,7 @@ import math
 import pytest
 
 from cascade_engine import (
+    DEFAULT_STRATEGY,
     Answer,
     CascadeDataset,
     DataError,
@@ -41,7 +42,7 @@ def test_fit_asks_every_child_every_question_once(fakes):
 async def test_a_fitted_cascade_tells_lambda_and_knows_hard_from_easy(fitted, ask):
     made = record(await ask(fitted, "easy question number 4?"))
     assert made["fitted"] is True
-    assert made["strategy"] == "cascade_routing"
+    assert made["strategy"] == DEFAULT_STRATEGY
     assert made["lambda"] >= 0
     assert math.isfinite(made["lambda"])
     hard = record(await ask(fitted, "hard question number 3?"))
@@ -191,7 +192,7 @@ async def test_a_hard_cap_is_never_exceeded(fitted, ask):
 
 def test_evaluate_compares_with_mixing_and_with_each_child(fakes, fitted):
     result = fitted.evaluate(fakes.questions, fakes.references)
-    assert {"cascade_routing", "random_mixing"} <= set(result.curves)
+    assert {DEFAULT_STRATEGY, "random_mixing"} <= set(result.curves)
     assert [point.quality for point in result.singles] == pytest.approx([2 / 3, 1.0])
     assert [point.cost for point in result.singles] == pytest.approx([WEAK, STRONG])
 

@@ -18,6 +18,7 @@ from cascade_engine.strategies.single import SingleModel
 from cascade_engine.strategies.threshold import ThresholdCascade
 
 __all__ = [
+    "DEFAULT_STRATEGY",
     "STOP",
     "STRATEGIES",
     "CascadeRouting",
@@ -47,6 +48,10 @@ STRATEGIES: dict[str, type[Strategy]] = {
         SingleModel,
     )
 }
+
+
+#: The strategy that measures best where it is told apart from the others.
+DEFAULT_STRATEGY = ReservationIndex.name
 
 
 def find_strategy(strategy: str | Strategy) -> Strategy:
