@@ -1,8 +1,8 @@
-"""Beliefs given as arrays: estimates before and after each model has answered."""
+"""What is believed of many queries in any state: given as arrays, or by an estimator."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from cascade_engine.estimators import Estimates
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.estimators import QualityEstimator
 
-__all__ = ["Beliefs"]
+__all__ = ["Beliefs", "EstimatedBeliefs"]
 
 
 class Beliefs:
@@ -99,6 +100,31 @@ class Beliefs:
                 cov[here[:, None, None], left[:, None], left] = within
         sd = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 0.0))
         return Estimates(quality, sd, self.cost[rows], cov)
+
+
+class EstimatedBeliefs:
+    """What an estimator says of a data set's queries, worked out once per set of models run."""
+
+    def __init__(self, estimator: QualityEstimator, evidence: Any, cost: FloatArray) -> None:
+        self._estimator = estimator
+        self._evidence = evidence
+        self._cost = cost
+        self._known: dict[bytes, Estimates] = {}
+
+    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
+        quality, sd = np.empty(run.shape), np.empty(run.shape)
+        for pattern, here in patterns(run):
+            known = self._after(pattern).at(rows[here])
+            quality[here], sd[here] = known.quality, known.sd
+        return Estimates(quality, sd, self._cost[rows])
+
+    def _after(self, pattern: BoolArray) -> Estimates:
+        key = pattern.tobytes()
+        if key not in self._known:
+            run = np.broadcast_to(pattern, self._cost.shape)
+            estimate = self._estimator.estimate(self._evidence, run)
+            self._known[key] = Estimates(*estimate, self._cost)
+        return self._known[key]
 
 
 def _rows(what: str, values: object, shape: tuple[int, int]) -> FloatArray:

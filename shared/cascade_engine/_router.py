@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cascade_engine._arrays import check_names, patterns
+from cascade_engine._arrays import check_names
 from cascade_engine._batch import tune_on
+from cascade_engine._beliefs import EstimatedBeliefs
 from cascade_engine._costs import Charge
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
@@ -22,7 +23,6 @@ from cascade_engine.errors import (
     UnknownPriceError,
 )
 from cascade_engine.estimators import (
-    Estimates,
     LinearCostEstimator,
     LogprobEstimator,
     PriorEstimator,
@@ -33,7 +33,7 @@ from cascade_engine.strategies import DEFAULT_STRATEGY, ThresholdCascade, find_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._arrays import FloatArray
     from cascade_engine._costs import Price
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer
@@ -50,34 +50,9 @@ UNFITTED_THRESHOLD = 0.9
 class _Fit:
     """Complete data as a simulation needs it."""
 
-    believe: _Believe
+    believe: EstimatedBeliefs
     quality: FloatArray
     cost: FloatArray
-
-
-class _Believe:
-    """What an estimator says of a data set's queries, worked out once per set of models run."""
-
-    def __init__(self, estimator: QualityEstimator, evidence: Any, cost: FloatArray) -> None:
-        self._estimator = estimator
-        self._evidence = evidence
-        self._cost = cost
-        self._known: dict[bytes, Estimates] = {}
-
-    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
-        quality, sd = np.empty(run.shape), np.empty(run.shape)
-        for pattern, here in patterns(run):
-            known = self._after(pattern).at(rows[here])
-            quality[here], sd[here] = known.quality, known.sd
-        return Estimates(quality, sd, self._cost[rows])
-
-    def _after(self, pattern: BoolArray) -> Estimates:
-        key = pattern.tobytes()
-        if key not in self._known:
-            run = np.broadcast_to(pattern, self._cost.shape)
-            estimate = self._estimator.estimate(self._evidence, run)
-            self._known[key] = Estimates(*estimate, self._cost)
-        return self._known[key]
 
 
 class CascadeRouter:
@@ -196,7 +171,7 @@ class CascadeRouter:
                 f"the cost estimator knows no cost for {unknown}: give it their prices, or leave "
                 "out `cost` to learn from the costs in the data"
             )
-        believe = _Believe(new.quality, new.quality.cross_evidence(), expected)
+        believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
         new._data = _Fit(believe, data.quality, data.cost)  # noqa: SLF001  its own class
         new._tune(self.strategy)  # noqa: SLF001
         return new
@@ -303,7 +278,9 @@ class CascadeRouter:
         """`replay` on one data set for many budgets: each after the first costs little."""
         if not self.is_fitted:
             raise NotFittedError("replay needs a fitted router: call fit first")
-        believe = _Believe(self.quality, self.quality.read(data), self.cost.predict(data.queries))
+        believe = EstimatedBeliefs(
+            self.quality, self.quality.read(data), self.cost.predict(data.queries)
+        )
         game = Simulation(self.strategy, believe, quality=data.quality, cost=data.cost)
         tosses = [coin(query.text, self.seed) for query in data.queries]
 

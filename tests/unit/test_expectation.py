@@ -17,7 +17,7 @@ from cascade_engine._expectation import (
     expected_max_subsets,
     expected_max_two,
 )
-from cascade_engine._gaussians import cdfs_of_one, cdfs_on_grids
+from cascade_engine._nodes import cdfs_of_one, cdfs_on_grids
 
 NOTHING = -np.inf
 #: Expected greatest of n standard normals: Harter (1961), Biometrika 48.

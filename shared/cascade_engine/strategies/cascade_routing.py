@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
-from cascade_engine._one_supermodel import best_first_model
-from cascade_engine._supermodels import Problem, best_first_models
+from cascade_engine._supermodels import Problem, best_first_model, best_first_models
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies._escalating import Escalating

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._relaxation import TIE, Nodes, Relaxed, settle_one
+from cascade_engine._supermodels.relaxation import TIE, Nodes, Relaxed, settle_one
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import FloatArray

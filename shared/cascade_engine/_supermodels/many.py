@@ -1,12 +1,4 @@
-"""The best supermodel at a given lambda: exact, for many models, without listing all sets.
-
-A set S of models is worth E[max(held, max over S)] - price(S), with prices lambda x cost. Bounds in
-closed form leave few candidates, often one; what remains is searched (`_search`). That a model
-whose marginal gain is negative for some members of a set has no place in it is Lemma 1 of Dekoninck
-et al. (ICML 2025); it rests on E[max] being submodular, as it exactly is here.
-
-Everything here holds for independent Gaussians.
-"""
+"""The best set of models, for many queries at once: bounds first, then a look at what is left."""
 
 from __future__ import annotations
 
@@ -14,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._branching import NONE, TIE
 from cascade_engine._expectation import expected_excess
 from cascade_engine._reservation import reservation_values
-from cascade_engine._search import Problem, best_of_many, by_count
+from cascade_engine._supermodels.branching import NONE, TIE
+from cascade_engine._supermodels.listing import Problem, best_of_many, by_count
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray

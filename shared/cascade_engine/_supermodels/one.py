@@ -1,4 +1,4 @@
-"""`_supermodels` for one query: numbers and vectors, where tables cost more than their work."""
+"""`many` for one query: numbers and vectors, where tables cost more than their work."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._branching import LISTED, NONE, TIE, cheapest_of_best
-from cascade_engine._gaussians import NODES_ERROR, cdfs_of_one
-from cascade_engine._relaxation import Nodes
+from cascade_engine._nodes import NODES_ERROR, cdfs_of_one
 from cascade_engine._reservation import one_reservation_value
-from cascade_engine._search import Problem, best_of_many
+from cascade_engine._supermodels.branching import LISTED, NONE, TIE, cheapest_of_best
+from cascade_engine._supermodels.listing import Problem, best_of_many
+from cascade_engine._supermodels.relaxation import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._branching import NONE, TIE
+from cascade_engine._supermodels.branching import NONE, TIE
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import FloatArray
-    from cascade_engine._relaxation import Nodes
+    from cascade_engine._supermodels.relaxation import Nodes
 
 __all__ = ["cheapest_of_limited"]
 

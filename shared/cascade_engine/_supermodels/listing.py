@@ -1,8 +1,8 @@
 """The best set among several candidates, query by query.
 
 All sets of a few candidates are listed. Of many, a relaxation settles all but a few
-(`_relaxation`). Where it does not, or the sets' size is limited, branch and bound goes on
-(`_branching`).
+(`relaxation`). Where it does not, or the sets' size is limited, branch and bound goes on
+(`branching`, `limited`).
 
 Only the cheapest model of the best set is asked for, and often it is known long before the set.
 """
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._branching import NONE, TIE, cheapest_of_best
-from cascade_engine._gaussians import NODES_ERROR, cdfs_on_grids
-from cascade_engine._limited import cheapest_of_limited
-from cascade_engine._relaxation import Field, Nodes, settle
+from cascade_engine._nodes import NODES_ERROR, cdfs_on_grids
+from cascade_engine._supermodels.branching import NONE, TIE, cheapest_of_best
+from cascade_engine._supermodels.limited import cheapest_of_limited
+from cascade_engine._supermodels.relaxation import Field, Nodes, settle
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
