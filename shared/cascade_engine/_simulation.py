@@ -70,6 +70,7 @@ class Ends(NamedTuple):
     high: NumberArray
     cost: FloatArray
     quality: FloatArray
+    believed: FloatArray
 
 
 class _Lanes(NamedTuple):
@@ -77,6 +78,7 @@ class _Lanes(NamedTuple):
 
     rows: IntArray
     run: BoolArray
+    spent: FloatArray
     low: NumberArray
     high: NumberArray
 
@@ -171,14 +173,25 @@ class Simulation:
         rows = np.arange(self.queries) if rows is None else rows
         n, k = len(rows), self._quality.shape[1]
         top = np.full(n, np.inf if grid is None else len(grid))
-        lanes = _Lanes(rows, np.zeros((n, k), dtype=bool), np.zeros_like(top), top)
+        lanes = _Lanes(rows, np.zeros((n, k), dtype=bool), np.zeros(n), np.zeros_like(top), top)
         ends: list[Ends] = []
         for step in range(k + 1):
+            if step == self.strategy.max_depth:
+                ends.append(self._ended(lanes))
+                break
             stopped, lanes = self._split(lanes, grid, self.strategy.factor(step))
             ends += stopped
             if not len(lanes.rows):
                 break
         return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
+
+    def _ended(self, lanes: _Lanes) -> Ends:
+        """Lanes that end where they are."""
+        estimates = self._believe(lanes.rows, lanes.run)
+        chosen = self.strategy.choose(estimates, lanes.run)
+        gained = self._quality[lanes.rows, chosen]
+        believed = estimates.quality[np.arange(len(chosen)), chosen]
+        return Ends(lanes.rows, lanes.low, lanes.high, lanes.spent, gained, believed)
 
     def _split(
         self, lanes: _Lanes, grid: FloatArray | None, factor: float
@@ -186,19 +199,19 @@ class Simulation:
         """One step of all lanes: those that end, and those that go on with one model more."""
         estimates = self._believe(lanes.rows, lanes.run)
         chosen = self.strategy.choose(estimates, lanes.run)
-        spent = np.where(lanes.run, self._cost[lanes.rows], 0.0).sum(axis=1)
         gained = self._quality[lanes.rows, chosen]
+        believed = estimates.quality[np.arange(len(chosen)), chosen]
         ends, onward = [], []
         for piece in self._pieces(estimates, lanes, grid, factor):
             stop = piece.action == STOP
-            who = piece.rows[stop]
-            ends.append(
-                Ends(lanes.rows[who], piece.low[stop], piece.high[stop], spent[who], gained[who])
-            )
+            who, low, high = piece.rows[stop], piece.low[stop], piece.high[stop]
+            ended = (lanes.spent[who], gained[who], believed[who])
+            ends.append(Ends(lanes.rows[who], low, high, *ended))
             who, action = piece.rows[~stop], piece.action[~stop]
-            run = lanes.run[who]
+            rows, run = lanes.rows[who], lanes.run[who]
             run[np.arange(len(who)), action] = True
-            onward.append(_Lanes(lanes.rows[who], run, piece.low[~stop], piece.high[~stop]))
+            spent = lanes.spent[who] + self._cost[rows, action]
+            onward.append(_Lanes(rows, run, spent, piece.low[~stop], piece.high[~stop]))
         return ends, _joined(onward)
 
     def _pieces(
@@ -217,7 +230,5 @@ class Simulation:
 
 
 def _joined(lanes: list[_Lanes]) -> _Lanes:
-    rows, run, low, high = zip(*lanes, strict=True)
-    return _Lanes(
-        np.concatenate(rows), np.concatenate(run), np.concatenate(low), np.concatenate(high)
-    )
+    rows, run, spent, low, high = (np.concatenate(column) for column in zip(*lanes, strict=True))
+    return _Lanes(rows, run, spent, low, high)

@@ -139,6 +139,11 @@ class _Points:
     """Policies in the order of falling lambda; arrays are (s,).
 
     Attributes:
+        lam: lambda.
+        cost: mean cost.
+        quality: mean quality of the answers returned.
+        believed: mean of what was believed of them.
+        queries: their number.
         change: for a point's number, the mean over the queries of the squared difference in quality
             between every policy and that one.
     """
@@ -146,6 +151,7 @@ class _Points:
     lam: FloatArray
     cost: FloatArray
     quality: FloatArray
+    believed: FloatArray
     queries: int
     change: Callable[[int], FloatArray]
 
@@ -160,8 +166,9 @@ def _frontier(points: _Points) -> Frontier:
     best = start + int(quality[start:].argmax())
     loss, change = quality[best] - quality, points.change(best)
     error = np.sqrt(np.maximum(change - loss**2, 0.0) / points.queries)
-    # Dearer policies with the very same answers are never worth it.
-    other = (np.arange(len(lam)) <= best) | (change > 0)
+    # A dearer policy with the very same answers must at least promise more on other queries.
+    hope = points.believed > points.believed[best] + _ROUNDING
+    other = (np.arange(len(lam)) <= best) | (change > 0) | hope
     end = int(np.flatnonzero((loss <= error + _ROUNDING) & other)[-1]) + 1
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
     # Where a lower lambda costs no more than a higher one, nothing is bought: it is left out.
@@ -184,7 +191,7 @@ def _on_a_grid(simulation: Simulation) -> _Points:
     progress = _progress(coarse.cost[:-1]) + _progress(coarse.quality[:-1])
     wanted = np.linspace(0, progress[-1], _FINE)
     exponent = np.interp(wanted, progress, np.log(lam[:-1]))
-    lam = np.unique(np.concatenate([lam, np.exp(exponent)]))[::-1]
+    lam = np.unique(np.concatenate([lam[[0, -1]], np.exp(exponent)]))[::-1]
     return _points(simulation.sweep(lam), lam, n)
 
 
@@ -212,7 +219,7 @@ def _points(ends: Ends, lam: FloatArray, n: int) -> _Points:
         then[ends.row[there]] = ends.quality[there]
         return mean(np.square(ends.quality - then[ends.row]))
 
-    return _Points(lam, mean(ends.cost), mean(ends.quality), n, change)
+    return _Points(lam, mean(ends.cost), mean(ends.quality), mean(ends.believed), n, change)
 
 
 def _between(low: FloatArray, high: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
 from cascade_engine._expectation import expected_excess
 from cascade_engine._reservation import reservation_values
 from cascade_engine._supermodels.branching import NONE, TIE
@@ -52,7 +53,7 @@ def _alone(problem: Problem, members: BoolArray) -> tuple[IntArray, FloatArray, 
     gain = np.where(nothing, mean, expected_excess(mean, sd, base)) - price
     able = members & (nothing | (gain > TIE))
     worth = np.where(able, gain, -np.inf)
-    best = worth.max(axis=1)
+    best = highest(worth)
     tied = able & (worth >= best[:, None] - TIE)
     first = np.where(tied, problem.cost, np.inf).argmin(axis=1)
     some = able[rows, first]
@@ -69,7 +70,7 @@ def _hopeful(problem: Problem, rows: IntArray, able: BoolArray, value: FloatArra
     out = able.copy()
     mean, sd, price = problem.mean[rows], problem.sd[rows], problem.price[rows]
     here = able[rows]
-    top = np.where(here, reservation_values(mean, sd, price), -np.inf).max(axis=1)
+    top = highest(np.where(here, reservation_values(mean, sd, price), -np.inf))
     bounded = np.isfinite(top)
     low, top = value[rows], np.where(bounded, top, value[rows])
     for share in np.linspace(1, 0, _LEVELS):

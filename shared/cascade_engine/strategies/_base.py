@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies._options import STOP, TIE, Options, Piece, hull_pieces
 
@@ -49,6 +50,8 @@ class Strategy(ABC):
 
     #: Name under which a router finds the strategy.
     name: str
+    #: The most models that may answer one query; None for no limit.
+    max_depth: int | None = None
 
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""
@@ -139,7 +142,8 @@ class Strategy(ABC):
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """Models that might still run after `model`, whatever it answers; shape (k,)."""
-        del run
+        if self.max_depth is not None and int(run.sum()) + 1 >= self.max_depth:
+            return np.zeros_like(available)
         after = available.copy()
         after[model] = False
         return after
@@ -195,7 +199,7 @@ class ListedStrategy(Strategy):
     def pick(self, options: Options, lam: FloatArray) -> IntArray:
         """The action of the option of highest value - lambda x price, the cheapest of ties."""
         worth = options.value - lam[:, None] * options.price
-        best = worth.max(axis=1, keepdims=True)
+        best = highest(worth)[:, None]
         slack = TIE * (1 + np.abs(best))
         cheapest = np.where(worth >= best - slack, options.price, np.inf).argmin(axis=1)
         return np.asarray(options.action[np.arange(len(cheapest)), cheapest])

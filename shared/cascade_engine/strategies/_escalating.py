@@ -69,12 +69,6 @@ class Escalating(Strategy):
                     best, new = area, other
         return new
 
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """Every other model, while the depth allows one."""
-        if self.max_depth is not None and int(run.sum()) + 1 >= self.max_depth:
-            return np.zeros_like(available)
-        return super().reachable(run, available, model)
-
     def within_depth(self, run: BoolArray, available: BoolArray) -> BoolArray:
         """The models available where the depth allows one more, shape (n, k)."""
         if self.max_depth is None:

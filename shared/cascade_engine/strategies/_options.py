@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -73,17 +75,15 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
 
     Options of value -inf are not open. The n hulls are walked together, an edge at a time.
     """
+    value, price = options.value, options.price
+    margin = TIE * (1 + np.abs(value))
     rows = np.arange(len(options))
-    price = np.where(np.isneginf(options.value), np.inf, options.price)
-    at = _best_at(options.value, price, high)
+    at = _best_at(value, price, high)
     top = high
     while len(rows):
-        value_now, price_now = options.value[rows, at], price[rows, at]
-        extra = price[rows] - price_now[:, None]
-        gain = options.value[rows] - value_now[:, None]
-        gain -= TIE * (1 + np.abs(options.value[rows]))
-        steeper = (extra > 0) & np.isfinite(extra)
-        slope = np.where(steeper, gain, -np.inf) / np.where(steeper, extra, 1.0)
+        extra = price[rows] - price[rows, at][:, None]
+        gain = value[rows] - margin[rows] - value[rows, at][:, None]
+        slope = np.where(extra > 0, gain, -np.inf) / np.where(extra > 0, extra, 1.0)
         following = slope.argmax(axis=1)
         edge = np.clip(slope[np.arange(len(rows)), following], low[rows], top)
         wide = edge < top
@@ -94,10 +94,11 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
 
 def _best_at(value: FloatArray, price: FloatArray, lam: FloatArray) -> IntArray:
     """Column of the best option at lambda, the cheapest of ties; at infinity of the cheapest."""
+    price = np.where(np.isneginf(value), np.inf, price)
     finite = np.where(np.isinf(lam), 0.0, lam)[:, None]
     worth = value - finite * np.where(np.isinf(price), 0.0, price)
-    cheapest = price <= price.min(axis=1, keepdims=True)
+    cheapest = price <= -highest(-price)[:, None]
     worth = np.where(cheapest | ~np.isinf(lam)[:, None], worth, -np.inf)
-    best = worth.max(axis=1, keepdims=True)
+    best = highest(worth)[:, None]
     tied = worth >= best - TIE * (1 + np.abs(best))
     return np.asarray(np.where(tied, price, np.inf).argmin(axis=1))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
 from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
 from cascade_engine._supermodels import Problem, best_first_model, best_first_models
 from cascade_engine.errors import ConfigurationError
@@ -64,7 +65,7 @@ class CascadeRouting(Escalating, ListedStrategy):
         """
         k = run.shape[1]
         available = self.within_depth(run, available)
-        held = np.where(run, estimates.quality, -np.inf).max(axis=1)
+        held = highest(np.where(run, estimates.quality, -np.inf))
         if k > _MOST_LISTED:
             raise ConfigurationError(
                 f"cascade routing lists all sets of at most {_MOST_LISTED} models, not {k}: leave "
@@ -95,7 +96,7 @@ class CascadeRouting(Escalating, ListedStrategy):
             estimates.sd,
             estimates.cost,
             lam[:, None] * estimates.cost,
-            np.where(run, estimates.quality, -np.inf).max(axis=1),
+            highest(np.where(run, estimates.quality, -np.inf)),
             self._room(run),
         )
         return best_first_models(problem, available)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
 from cascade_engine._expectation import (
     expected_max_prefixes,
     expected_max_prefixes_correlated,
@@ -37,7 +38,7 @@ class Cascading(Escalating, ListedStrategy):
         if self.max_depth is not None:
             room = self.max_depth - run.sum(axis=1, keepdims=True)
             waiting &= np.cumsum(waiting, axis=1) <= room
-        held = np.where(run, estimates.quality, -np.inf).max(axis=1)
+        held = highest(np.where(run, estimates.quality, -np.inf))
         if estimates.cov is None:
             value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
         else:

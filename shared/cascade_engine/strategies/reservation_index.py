@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import highest
 from cascade_engine._expectation import expected_excess
 from cascade_engine._reservation import one_reservation_value, reservation_values
 from cascade_engine.strategies._base import STOP, Piece
@@ -77,13 +78,13 @@ class ReservationIndex(Escalating):
             return
         first, last = spans
         open_ = self.within_depth(run, available)
-        held = np.where(run, estimates.quality, -np.inf).max(axis=1)
+        held = highest(np.where(run, estimates.quality, -np.inf))
         gain = expected_excess(estimates.quality, estimates.sd, held[:, None])
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = np.where(gain > 0, gain / estimates.cost, 0.0)
         # What is free and uncertain is always worth it; any gain is where lambda is 0.
         some = np.where(estimates.cost > 0, np.maximum(worth, _LEAST), np.inf)
-        worth = np.where(open_, np.where(estimates.sd > 0, some, worth), 0.0).max(axis=1)
+        worth = highest(np.where(open_, np.where(estimates.sd > 0, some, worth), 0.0))
         begin = len(grid) - np.searchsorted(grid[::-1], worth, side="left")
         begin = np.clip(begin, first, last)
         rows = np.arange(len(run))

@@ -23,6 +23,7 @@ class Routing(ListedStrategy):
     """
 
     name = "routing"
+    max_depth = 1
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
         """Each model available while none has answered, then to stop."""
@@ -36,8 +37,3 @@ class Routing(ListedStrategy):
                 [np.full(stop.shape, STOP), np.where(open_, np.arange(run.shape[1]), STOP)]
             ),
         )
-
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """Nothing: a routed call is final."""
-        del run, model
-        return np.zeros_like(available)

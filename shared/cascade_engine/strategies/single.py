@@ -25,6 +25,7 @@ class SingleModel(ListedStrategy):
     """
 
     name = "single_model"
+    max_depth = 1
 
     def __init__(self, model: int = -1) -> None:
         if not is_whole(model):
@@ -45,8 +46,3 @@ class SingleModel(ListedStrategy):
         nearest = np.where(open_, distance, k + 1).argmin(axis=1)
         action = np.where(open_.any(axis=1), nearest, STOP)
         return Options(np.zeros((n, 1)), np.zeros((n, 1)), action[:, None])
-
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """Nothing: the call is final."""
-        del run, model
-        return np.zeros_like(available)
