@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from cascade_engine._arrays import highest
 from cascade_engine._expectation import expected_excess
-from cascade_engine._reservation import one_reservation_value, reservation_values
+from cascade_engine._reservation import one_decision, reservation_values
 from cascade_engine.strategies._base import STOP, Piece
 from cascade_engine.strategies._escalating import Escalating
 
@@ -39,6 +38,7 @@ class ReservationIndex(Escalating):
     """
 
     name = "reservation_index"
+    _differs = False
 
     def reservation_values(self, estimates: Estimates, price: FloatArray) -> FloatArray:
         """Reservation values, (n, k), of qualities believed Gaussian at prices lambda x cost."""
@@ -98,10 +98,9 @@ class ReservationIndex(Escalating):
         for piece in rest:
             yield replace(piece, rows=more[piece.rows])
 
-    @property
-    def _differs(self) -> bool:
-        """Whether a subclass has reservation values of its own."""
-        return type(self).reservation_values is not ReservationIndex.reservation_values
+    def __init_subclass__(cls) -> None:
+        """Notes whether a subclass has reservation values of its own."""
+        cls._differs = cls.reservation_values is not ReservationIndex.reservation_values
 
     def decide_one(
         self,
@@ -118,14 +117,4 @@ class ReservationIndex(Escalating):
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
         if self.max_depth is not None and sum(run) >= self.max_depth:
             return STOP
-        value = one_reservation_value()
-        held = best = cheapest = -math.inf
-        action = STOP
-        for i, mean in enumerate(quality):
-            if run[i]:
-                held = mean if mean > held else held  # noqa: FURB136  half the time of max
-            elif available[i]:
-                index = value(mean, sd[i], lam * cost[i])
-                if index > best or (index == best and cost[i] < cheapest):
-                    best, action, cheapest = index, i, cost[i]
-        return action if best > held else STOP
+        return one_decision()(quality, sd, cost, run, available, lam)
