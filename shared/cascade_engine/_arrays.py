@@ -69,8 +69,8 @@ def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray
         raise DataError(f"{what} must be a table of numbers of shape {shape}: {error}") from error
     if table.shape != shape:
         raise DataError(f"{what} must have shape (queries, models) = {shape}, not {table.shape}")
-    bad = np.argwhere(~np.isfinite(table))
-    if len(bad):
+    if not np.isfinite(table).all():
+        bad = np.argwhere(~np.isfinite(table))
         row, column = bad[0]
         raise DataError(
             f"{what}[{row}, {column}] is {table[row, column]}: every entry must be a finite number "

@@ -197,12 +197,12 @@ def _on_a_grid(simulation: Simulation) -> _Points:
 
 def _exact(simulation: Simulation) -> _Points:
     ends = simulation.sweep()
-    edges = np.unique(np.concatenate([ends.low, ends.high]))[::-1]
-    numbers = ends._replace(
-        low=len(edges) - 1 - np.searchsorted(edges[::-1], ends.high),
-        high=len(edges) - 1 - np.searchsorted(edges[::-1], ends.low),
-    )
-    return _points(numbers, _between(edges[1:], edges[:-1]), simulation.queries)
+    edges = np.unique(np.concatenate([ends.low, ends.high]))
+    # Numbered from the highest lambda down.
+    first = len(edges) - 1 - np.searchsorted(edges, ends.high)
+    last = len(edges) - 1 - np.searchsorted(edges, ends.low)
+    lam = _between(edges[:-1], edges[1:])[::-1]
+    return _points(ends._replace(low=first, high=last), lam, simulation.queries)
 
 
 def _points(ends: Ends, lam: FloatArray, n: int) -> _Points:

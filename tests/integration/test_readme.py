@@ -29,6 +29,15 @@ def test_the_quickstart_runs(capsys):
     assert re.search(r"\d USD$", printed.strip())
 
 
+def test_the_array_example_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if "simulate(" in block]
+    exec(compile(block, str(README), "exec"), {})  # noqa: S102
+    cost, quality = map(float, capsys.readouterr().out.split("[")[0].split())
+    assert 0.001 < cost < 0.0016
+    assert quality > 0.69  # mixing at random gives .68 at .0016
+
+
 def test_every_python_block_is_python():
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 2

@@ -76,20 +76,22 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
     Options of value -inf are not open. The n hulls are walked together, an edge at a time.
     """
     value, price = options.value, options.price
-    margin = TIE * (1 + np.abs(value))
+    lowered = value - TIE * (1 + np.abs(value))  # what another option must beat
     rows = np.arange(len(options))
     at = _best_at(value, price, high)
     top = high
     while len(rows):
-        extra = price[rows] - price[rows, at][:, None]
-        gain = value[rows] - margin[rows] - value[rows, at][:, None]
-        slope = np.where(extra > 0, gain, -np.inf) / np.where(extra > 0, extra, 1.0)
+        every = np.arange(len(rows))
+        extra = price - price[every, at][:, None]
+        gain = lowered - value[every, at][:, None]
+        slope = np.divide(gain, extra, out=np.full(extra.shape, -np.inf), where=extra > 0)
         following = slope.argmax(axis=1)
-        edge = np.clip(slope[np.arange(len(rows)), following], low[rows], top)
+        edge = np.minimum(np.maximum(slope[every, following], low), top)
         wide = edge < top
         yield Piece(rows[wide], options.action[rows[wide], at[wide]], edge[wide], top[wide])
-        further = edge > low[rows]
-        rows, at, top = rows[further], following[further], edge[further]
+        further = np.flatnonzero(edge > low)
+        rows, at, top, low = rows[further], following[further], edge[further], low[further]
+        value, price, lowered = value[further], price[further], lowered[further]
 
 
 def _best_at(value: FloatArray, price: FloatArray, lam: FloatArray) -> IntArray:

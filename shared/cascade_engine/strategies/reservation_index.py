@@ -115,6 +115,6 @@ class ReservationIndex(Escalating):
         """The same in plain Python: a few microseconds for a few models."""
         if self._differs:
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
-        if self.max_depth is not None and sum(run) >= self.max_depth:
-            return STOP
-        return one_decision()(quality, sd, cost, run, available, lam)
+        if self.max_depth is None or sum(run) < self.max_depth:
+            return one_decision()(quality, sd, cost, run, available, lam)
+        return STOP
