@@ -38,8 +38,10 @@ check: $(VENV)/.check  ## Linters and type checkers.
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
 
+# REFERENCE=path/to/checkout compares with the paper's own code, which needs packages of its own.
 bench: $(VENV)/.test  ## Benchmarks: tables and JSON under output/.
-	$(BIN)/python tests/benchmarks/bench_everyday.py
+	$(if $(REFERENCE),$(BIN)/python -m pip install --quiet --group reference)
+	$(BIN)/python tests/benchmarks/bench.py $(if $(REFERENCE),--reference $(REFERENCE))
 
 notebooks: $(VENV)/.test  ## Executes the notebooks and stores what they print.
 	$(BIN)/python -m pytest --nbmake --overwrite notebooks

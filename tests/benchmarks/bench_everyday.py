@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
+from measuring import machine
 
 from cascade_engine import CascadeRouter, evaluate
 from cascade_engine.datasets import load_everyday
 
-STRATEGIES = ("random_mixing", "threshold_cascade", "routing", "cascading", "cascade_routing")
+STRATEGIES = (
+    "random_mixing",
+    "threshold_cascade",
+    "routing",
+    "cascading",
+    "cascade_routing",
+    "reservation_index",
+)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("output"))
-    out = parser.parse_args().out
+    out = parser.parse_args(arguments).out
     everything = load_everyday("train").models
     pools = [everything[:2], everything[1:], everything]
     found = [measure(pool) for pool in pools]
@@ -31,14 +38,6 @@ def main() -> None:
     file = out / "bench_everyday.json"
     file.write_text(json.dumps({"machine": machine(), "pools": found}, indent=1) + "\n")
     print(f"\n{file}")
-
-
-def machine() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "processor": platform.machine(),
-    }
 
 
 def measure(pool):

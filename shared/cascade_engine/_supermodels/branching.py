@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._gaussians import subset_products
 from cascade_engine._supermodels.relaxation import TIE, Nodes, Relaxed, settle_one
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _listed(of: Nodes, node: Relaxed, room: int) -> list[int]:
     cdf, price, cost = of.cdf[node.open], of.price[node.open], of.cost[node.open]
     weights = of.weights * of.cdf[node.inside].prod(axis=0)
     half = len(cdf) // 2
-    lost = (_products(cdf[half:]) @ (_products(cdf[:half]) * weights).T).ravel()
+    lost = (subset_products(cdf[half:]) @ (subset_products(cdf[:half]) * weights).T).ravel()
     bits, sizes = _bits(len(cdf))
     lost += bits @ price
     if room < len(cdf):
@@ -76,14 +77,6 @@ def _listed(of: Nodes, node: Relaxed, room: int) -> list[int]:
     if len(tied) > 1:
         number = int(tied[(bits[tied] @ cost).argmin()])
     return [*node.inside, *(i for place, i in enumerate(node.open) if number >> place & 1)]
-
-
-def _products(cdf: FloatArray) -> FloatArray:
-    """Products over every subset of the models, (c, t) to (2^c, t)."""
-    out = np.ones((1 << len(cdf), cdf.shape[1]))
-    for i, factor in enumerate(cdf):
-        np.multiply(out[: 1 << i], factor, out=out[1 << i : 2 << i])
-    return out
 
 
 @cache
