@@ -121,7 +121,7 @@ def one_decision() -> Callable[..., int]:
     call for each model would take a fifth longer, and this is all the time a decision takes.
     """
     cells = [tuple(row) for row in _table().tolist()]
-    log, infinity = math.log, math.inf
+    log, infinity, special = math.log, math.inf, one_reservation_value()
     largest, smallest, start, per_unit = LARGEST, SMALLEST, START, PER_UNIT  # looked up faster
 
     def decide(  # noqa: PLR0917
@@ -140,17 +140,14 @@ def one_decision() -> Callable[..., int]:
                 held = index if index > held else held  # noqa: FURB136  faster
             elif free:
                 price = lam * paid
-                if price >= largest * spread:
-                    value = index - price
-                elif price <= 0:
-                    value = infinity
-                else:
-                    y = price / spread
-                    place = (log(y if y > smallest else smallest) - start) * per_unit  # noqa: FURB136
+                if spread and smallest < (y := price / spread) < largest:
+                    place = (log(y) - start) * per_unit
                     cell = int(place)
                     t = place - cell
                     a, b, c, d = cells[cell]
                     value = index + spread * (a + t * (b + t * (c + t * d)))
+                else:
+                    value = special(index, spread, price)
                 if value > best or (value == best and paid < cheapest):
                     best, action, cheapest = value, i, paid
         return action if best > held else -1
