@@ -105,6 +105,8 @@ class CascadeRoutingLLM(BaseChatModel):
         cost_estimator: `LinearCostEstimator()` by default.
         priors: expected quality of each model before any fit, weak to strong.
         seed: of the coin that mixes two policies to meet a budget exactly.
+        clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;
+            otherwise it raises.
 
     Raises:
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
@@ -123,6 +125,7 @@ class CascadeRoutingLLM(BaseChatModel):
     cost_estimator: CostEstimator | None = None
     priors: list[float] | None = None
     seed: int = 0
+    clamp_budget: bool = False
 
     _router: CascadeRouter = PrivateAttr()
 
@@ -156,6 +159,7 @@ class CascadeRoutingLLM(BaseChatModel):
             budget=self.max_expected_cost,
             priors=self.priors,
             seed=self.seed,
+            clamp_budget=self.clamp_budget,
         )
 
     @property

@@ -108,6 +108,8 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         cost_estimator: `LinearCostEstimator()` by default.
         priors: expected quality of each model before any fit, weak to strong.
         seed: of the coin that mixes two policies to meet a budget exactly.
+        clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;
+            otherwise it raises.
 
     Raises:
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
@@ -125,6 +127,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     cost_estimator: CostEstimator | None = None
     priors: list[float] | None = None
     seed: int = 0
+    clamp_budget: bool = False
 
     _router: CascadeRouter = PrivateAttr()
     _children: dict[str, Child] = PrivateAttr()
@@ -148,6 +151,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             budget=self.max_expected_cost,
             priors=self.priors,
             seed=self.seed,
+            clamp_budget=self.clamp_budget,
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from cascade_engine import (
     DEFAULT_STRATEGY,
+    BudgetWarning,
     Answer,
     CascadeDataset,
     DataError,
@@ -128,6 +129,14 @@ def test_a_budget_that_no_policy_meets_leaves_the_model_unfitted(fakes):
     with pytest.raises(InfeasibleBudgetError, match="1e-06 per query is below the cheapest"):
         llm.fit(fakes.questions, fakes.references)
     assert not llm.router.is_fitted
+
+
+def test_a_budget_that_no_policy_meets_is_clamped_if_so_wished(fakes):
+    llm = fakes.learning(max_expected_cost=1e-6, clamp_budget=True)
+    with pytest.warns(BudgetWarning, match="below the cheapest policy"):
+        llm.fit(fakes.questions, fakes.references)
+    assert llm.router.policy_.cost == pytest.approx(WEAK)
+    assert record(llm.invoke("hard question number 3?"))["chosen"] == "weak"
 
 
 def test_a_child_that_fails_on_a_question_stops_the_fit(fakes):

@@ -36,6 +36,7 @@ from pydantic import Field, ValidationError
 
 from cascade_engine import (
     AllModelsFailedError,
+    BudgetWarning,
     ConfigurationError,
     DataError,
     InfeasibleBudgetError,
@@ -714,6 +715,13 @@ class TestLearning:
         assert fits[0].router.policy_ == fits[1].router.policy_
         shown = str(fits[0].evaluate(self.questions, references))
         assert "routing" in shown
+
+    def test_a_budget_that_no_policy_meets_is_clamped_if_so_wished(self):
+        llm = self.cascade(max_expected_cost=1e-12, clamp_budget=True)
+        with pytest.warns(BudgetWarning, match="below the cheapest policy"):
+            llm.fit(self.questions, ["right"] * 12)
+        assert llm.router.is_fitted
+        assert llm.complete("What is 3 plus 4?").text == "right"
 
     def test_no_child_is_asked_in_vain(self):
         small = sure()
