@@ -9,8 +9,8 @@ import pytest
 
 from cascade_engine import (
     DEFAULT_STRATEGY,
-    BudgetWarning,
     Answer,
+    BudgetWarning,
     CascadeDataset,
     DataError,
     InfeasibleBudgetError,
