@@ -117,6 +117,11 @@ class Simulation:
         return np.asarray(self._cost.mean(axis=0))
 
     @property
+    def quality_range(self) -> float:
+        """From the least true quality to the greatest; 1 where all are alike."""
+        return float(np.ptp(self._quality)) or 1.0
+
+    @property
     def is_exact(self) -> bool:
         """Whether `sweep` can follow all lambdas at once."""
         return self.strategy.lists_options(self._quality.shape[1])

@@ -184,7 +184,8 @@ def _on_a_grid(simulation: Simulation) -> _Points:
     """
     means = simulation.mean_costs
     cheapest = float(means[means > 0].min()) if (means > 0).any() else 1.0
-    lam = np.append(np.geomspace(100 / cheapest, 1e-5 / (means.max() or 1.0), _COARSE), 0.0)
+    high, low = 100 / cheapest, 1e-5 / (means.max() or 1.0)
+    lam = np.append(simulation.quality_range * np.geomspace(high, low, _COARSE), 0.0)
     n = simulation.queries
     some = np.unique(np.linspace(0, n - 1, min(n, _SOME)).astype(np.intp))
     coarse = _points(simulation.sweep(lam, some), lam, len(some))

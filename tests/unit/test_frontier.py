@@ -182,3 +182,21 @@ def test_a_policy_is_cheap_as_often_as_gamma_says():
     policy = LINE.at(1.25)
     assert policy.gamma == 0.75
     assert [policy.lam(toss) for toss in (0.0, 0.74, 0.75, 0.999)] == [3.0, 3.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e4])
+def test_a_grid_of_lambdas_fits_qualities_of_any_size(factor):
+    small = world(300, 4, 2)
+    believed = small.beliefs
+    beliefs = Beliefs(
+        believed.before * factor,
+        believed.after * factor,
+        cost=believed.cost,
+        sd=believed.sd * factor,
+    )
+    same = tune("reservation_index", believed, **small.truth).frontier
+    large = tune(
+        "reservation_index", beliefs, quality=small.quality * factor, cost=small.cost
+    ).frontier
+    assert large.cost == pytest.approx(same.cost)
+    assert large.quality == pytest.approx(same.quality * factor)
