@@ -23,6 +23,8 @@ __all__ = ["Frontier", "Policy", "coin", "trace_frontier"]
 
 _ROUNDING = 1e-12
 _SLACK = 1e-9
+#: Standard errors by which a dearer policy must have done worse to be left out.
+_ERRORS = 2.0
 #: Budgets at which the area under a frontier is taken.
 _AREA = 513
 #: Lambdas and queries of the first pass over a grid, and lambdas of the second.
@@ -159,7 +161,7 @@ class _Points:
 def _frontier(points: _Points) -> Frontier:
     """The part of the points worth having.
 
-    It ends where spending more gave less, by more than the standard error of the difference.
+    It ends where spending more gave less, by more than two standard errors of the difference.
     """
     lam, cost, quality = points.lam, points.cost, points.quality
     start = int(cost.argmin())
@@ -169,7 +171,7 @@ def _frontier(points: _Points) -> Frontier:
     # A dearer policy with the very same answers must at least promise more on other queries.
     hope = points.believed > points.believed[best] + _ROUNDING
     other = (np.arange(len(lam)) <= best) | (change > 0) | hope
-    end = int(np.flatnonzero((loss <= error + _ROUNDING) & other)[-1]) + 1
+    end = int(np.flatnonzero((loss <= _ERRORS * error + _ROUNDING) & other)[-1]) + 1
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
     # Where a lower lambda costs no more than a higher one, nothing is bought: it is left out.
     before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
