@@ -221,8 +221,10 @@ def _fix_one(of: Nodes, slope: FloatArray, left: FloatArray, x: FloatArray, now:
     here = of.lower + float((of.weights - left).sum()) - float(of.price @ x)
     up, down = gradient * (1 - x), -gradient * x
     larger = np.maximum(up, down)
-    now.bound = min(now.bound, here + float(larger[now.open].sum()))
-    slack = now.value - TIE - now.bound + larger
+    most = here + float(larger[now.open].sum())
+    now.bound = min(now.bound, most)
+    # Each forced alone, by this very tangent: another's bound says nothing about its corners.
+    slack = now.value - TIE - most + larger
     out, into = (up < slack).tolist(), (down < slack).tolist()
     entered = [i for i in now.open if into[i] and not out[i]]
     now.inside = [*now.inside, *entered]
