@@ -3,7 +3,7 @@
 The reservation value of a model is the answer quality at which asking it is just worth its price:
 sigma with E[(q - sigma)^+] = price. For a Gaussian sigma = mean + sd psi^{-1}(price / sd), where
 psi(z) = phi(z) - z (1 - Phi(z)). The inverse is read from one table of cubics in the logarithm of
-its argument (error below 2e-9), by single decisions and by arrays alike: both see the same values.
+its argument (error below 2e-9), by single decisions and by arrays alike.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def discrete_reservation_value(
 
 @cache
 def one_reservation_value() -> Callable[[float, float, float], float]:
-    """`reservation_values` for plain numbers, to the last digit: f(mean, sd, price).
+    """`reservation_values` for plain numbers, the same but for rounding: f(mean, sd, price).
 
     It is made once the table is there, so that a call has nothing to look up.
     """

@@ -16,7 +16,7 @@ from cascade_engine.errors import BudgetWarning, ConfigurationError, InfeasibleB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cascade_engine._arrays import FloatArray
+    from cascade_engine._arrays import FloatArray, IntArray
     from cascade_engine._simulation import Ends, Simulation
 
 __all__ = ["Frontier", "Policy", "coin", "trace_frontier"]
@@ -25,6 +25,8 @@ _ROUNDING = 1e-12
 _SLACK = 1e-9
 #: Standard errors by which a dearer policy must have done worse to be left out.
 _ERRORS = 2.0
+#: Lambdas at which choices change are one where they are no further apart, relatively.
+_APART = 1e-6
 #: Budgets at which the area under a frontier is taken.
 _AREA = 513
 #: Lambdas and queries of the first pass over a grid, and lambdas of the second.
@@ -157,6 +159,21 @@ class _Points:
     queries: int
     change: Callable[[int], FloatArray]
 
+    def at(self, numbers: IntArray) -> _Points:
+        """Some of the points."""
+
+        def change(of: int) -> FloatArray:
+            return self.change(int(numbers[of]))[numbers]
+
+        return _Points(
+            self.lam[numbers],
+            self.cost[numbers],
+            self.quality[numbers],
+            self.believed[numbers],
+            self.queries,
+            change,
+        )
+
 
 def _frontier(points: _Points) -> Frontier:
     """The part of the points worth having.
@@ -204,8 +221,14 @@ def _exact(simulation: Simulation) -> _Points:
     # Numbered from the highest lambda down.
     first = len(edges) - 1 - np.searchsorted(edges, ends.high)
     last = len(edges) - 1 - np.searchsorted(edges, ends.low)
-    lam = _between(edges[:-1], edges[1:])[::-1]
-    return _points(ends._replace(low=first, high=last), lam, simulation.queries)
+    points = _points(
+        ends._replace(low=first, high=last),
+        _between(edges[:-1], edges[1:])[::-1],
+        simulation.queries,
+    )
+    # Between edges that differ by rounding alone a decision would be one of rounding too.
+    low, high = edges[:-1][::-1], edges[1:][::-1]
+    return points.at(np.flatnonzero((high == np.inf) | (high - low > _APART * high)))
 
 
 def _points(ends: Ends, lam: FloatArray, n: int) -> _Points:

@@ -201,3 +201,20 @@ def test_a_grid_of_lambdas_fits_qualities_of_any_size(factor):
     for budget in np.linspace(same.cost[0], same.cost[-1], 9):
         expected = same.at(budget).quality * factor
         assert large.at(budget, clamp=True).quality == pytest.approx(expected, abs=2e-3 * factor)
+
+
+@pytest.mark.parametrize("name", ["cascade_routing", "cascading"])
+def test_choices_that_change_at_one_lambda_change_together(name):
+    """Before and after an answer, the same sd and cost: one edge, but for rounding."""
+    before = np.array([[0.0, 0.0], [0.0, 0.0], [0.5, 0.5]])
+    after = np.array([[0.0, 0.0], [0.0, 0.5], [0.0, 0.5]])
+    sd = np.array([[0.0, 0.0], [0.0, 0.01], [0.01, 0.0]])
+    cost = np.array([[0.0, 0.0], [0.0, 0.25], [0.25, 0.0]])
+    truth = {"quality": np.zeros((3, 2)), "cost": cost}
+    beliefs = Beliefs(before, after, sd=sd, cost=cost)
+    strategy, frontier = tune(name, beliefs, **truth)
+    for lam, paid in zip(frontier.lambdas, frontier.cost, strict=True):
+        outcome = simulate(strategy, beliefs, float(lam), **truth)
+        assert outcome.mean_cost == pytest.approx(paid, abs=1e-12)
+    edges = np.sort(frontier.lambdas)
+    assert (np.diff(edges) > 1e-7 * edges[1:]).all()
