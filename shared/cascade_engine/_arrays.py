@@ -84,6 +84,15 @@ def highest(table: FloatArray) -> FloatArray:
     return np.asarray(table[np.arange(len(table)), table.argmax(axis=1)])
 
 
+def subset_sums(values: FloatArray) -> FloatArray:
+    """Sums over every subset, (n, k) to (n, 2^k), added in a fixed order."""
+    n, k = values.shape
+    out = np.zeros((n, 1 << k))
+    for i in range(k):
+        np.add(out[:, : 1 << i], values[:, i : i + 1], out=out[:, 1 << i : 2 << i])
+    return out
+
+
 def patterns(run: BoolArray) -> list[tuple[BoolArray, IntArray]]:
     """The distinct rows of a mask of shape (m, k), each with the numbers of the rows it is in."""
     if not len(run):

@@ -37,7 +37,7 @@ class Beliefs:
     Raises:
         DataError: a shape is wrong, a number is not finite, a cost or sd is negative, or the
             covariance is none.
-        ConfigurationError: not exactly one of `sd` and `cov`, or `condition` without `cov`.
+        ConfigurationError: not exactly one of `sd` and `cov`.
     """
 
     def __init__(

@@ -126,21 +126,13 @@ class Simulation:
         """Whether `sweep` can follow all lambdas at once."""
         return self.strategy.lists_options(self._quality.shape[1])
 
-    def play(self, lam: FloatArray, rows: IntArray | None = None) -> Outcome:
-        """Drives queries to their ends.
-
-        Args:
-            lam: lambda of each, shape (m,).
-            rows: which queries, shape (m,), each as often as wanted; by default every one once.
-        """
-        rows = np.arange(self.queries) if rows is None else rows
+    def play(self, lam: FloatArray) -> Outcome:
+        """Drives every query to its end at its lambda, shape (n,)."""
+        rows = np.arange(self.queries)
         step = max(1, _CHUNK // self._quality.shape[1])
         parts = [
-            self._play(lam[i : i + step], rows[i : i + step])
-            for i in range(0, max(1, len(rows)), step)
+            self._play(lam[i : i + step], rows[i : i + step]) for i in range(0, len(rows), step)
         ]
-        if len(parts) == 1:
-            return parts[0]
         columns = zip(*((p.run, p.chosen, p.cost, p.quality) for p in parts), strict=True)
         return Outcome(*(np.concatenate(column) for column in columns))
 

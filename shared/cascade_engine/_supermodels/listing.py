@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import subset_sums
 from cascade_engine._nodes import NODES_ERROR, cdfs_on_grids
 from cascade_engine._supermodels.branching import NONE, TIE, cheapest_of_best
 from cascade_engine._supermodels.limited import cheapest_of_limited
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NONE", "TIE", "Problem", "best_of_many", "by_count"]
 
+#: The cheapest model of the best set is not known yet.
+_UNKNOWN = -2
 #: All sets of so many candidates are listed rather than searched.
 _LISTED = 8
 #: The most numbers in an array of queries x models x nodes, and in a table of all sets.
@@ -108,9 +111,6 @@ def best_of_many(problem: Problem, value: FloatArray) -> IntArray:
     return action
 
 
-_UNKNOWN = -2
-
-
 def _known(field: Field) -> IntArray:
     """The cheapest model of the best set where that is settled, `_UNKNOWN` elsewhere."""
     cost = np.where(field.inside | field.open, field.cost, np.inf)
@@ -130,13 +130,13 @@ def _listed(field: Field, rows: IntArray, columns: IntArray, value: FloatArray) 
     first, second = _products(cdf[:, :half]) * base[:, None], _products(cdf[:, half:])
     overlap = np.matmul(second, first.transpose(0, 2, 1)).reshape(len(rows), -1)
     worth = (field.lower[rows] + weights.sum(axis=1))[:, None] - overlap
-    worth -= _sums(field.price[local])
+    worth -= subset_sums(field.price[local])
     worth -= np.where(inside, field.price[rows], 0.0).sum(axis=1)[:, None]
-    size = _sums(np.ones(columns.shape)) + inside.sum(axis=1)[:, None]
+    size = subset_sums(np.ones(columns.shape)) + inside.sum(axis=1)[:, None]
     empty = field.must_run[rows][:, None] & (size == 0)
     worth = np.where((size > field.room[rows][:, None]) | empty, -np.inf, worth)
     most = worth.max(axis=1)
-    cost = _sums(field.cost[local])
+    cost = subset_sums(field.cost[local])
     best = np.where(worth >= most[:, None] - TIE, cost, np.inf).argmin(axis=1)
     members = inside.copy()
     members[np.arange(len(rows))[:, None], columns] |= (best[:, None] >> np.arange(c)) & 1 > 0
@@ -169,13 +169,4 @@ def _products(cdf: FloatArray) -> FloatArray:
     out[:, 0] = 1.0
     for i in range(c):
         np.multiply(out[:, : 1 << i], cdf[:, i : i + 1], out=out[:, 1 << i : 2 << i])
-    return out
-
-
-def _sums(values: FloatArray) -> FloatArray:
-    """Sums over every subset, (n, c) to (n, 2^c)."""
-    n, c = values.shape
-    out = np.zeros((n, 1 << c))
-    for i in range(c):
-        np.add(out[:, : 1 << i], values[:, i : i + 1], out=out[:, 1 << i : 2 << i])
     return out

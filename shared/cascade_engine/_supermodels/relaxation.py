@@ -117,10 +117,11 @@ def _fix(field: Field, slope: FloatArray, x: FloatArray, rows: IntArray, value: 
     value[rows] = known
     # The tangent's best corner, and what is lost by forcing one coordinate to its other end.
     up, down = gradient * (1 - at), -gradient * at
-    most = (here + np.where(open_, np.maximum(up, down), 0.0).sum(axis=1))[:, None]
+    larger = np.maximum(up, down)
+    others = (here + np.where(open_, larger, 0.0).sum(axis=1))[:, None] - larger
     slack = known[:, None] - TIE
-    out = open_ & (most - np.maximum(up, down) + up < slack)
-    into = open_ & (most - np.maximum(up, down) + down < slack) & ~out
+    out = open_ & (others + up < slack)
+    into = open_ & (others + down < slack) & ~out
     field.inside[rows] |= into
     field.open[rows] &= ~(into | out)
     x[rows] = np.where(into, 1.0, np.where(out, 0.0, at))

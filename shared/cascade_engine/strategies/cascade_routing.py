@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest
+from cascade_engine._arrays import highest, subset_sums
 from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
 from cascade_engine._supermodels import Problem, best_first_model, best_first_models
 from cascade_engine.errors import ConfigurationError
@@ -82,7 +82,7 @@ class CascadeRouting(Escalating, ListedStrategy):
             room = self.max_depth - run.sum(axis=1, keepdims=True)
             count = (members & available[:, None, :]).sum(axis=2)
             value = np.where(count <= np.maximum(room, 0), value, -np.inf)
-        price = _sums(np.where(available, estimates.cost, 0.0))
+        price = subset_sums(np.where(available, estimates.cost, 0.0))
         return Options(value, price, _cheapest_member(members, available, estimates.cost))
 
     def decide(
@@ -122,15 +122,6 @@ class CascadeRouting(Escalating, ListedStrategy):
     def _room(self, run: BoolArray) -> IntArray:
         most = run.shape[1] if self.max_depth is None else self.max_depth
         return np.asarray(most - run.sum(axis=1))
-
-
-def _sums(cost: FloatArray) -> FloatArray:
-    """Cost of every subset, shape (n, 2^k), added in a fixed order."""
-    n, k = cost.shape
-    out = np.zeros((n, 1 << k))
-    for i in range(k):
-        out[:, 1 << i : 2 << i] = out[:, : 1 << i] + cost[:, i : i + 1]
-    return out
 
 
 def _cheapest_member(members: BoolArray, available: BoolArray, cost: FloatArray) -> IntArray:
