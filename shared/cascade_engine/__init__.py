@@ -14,7 +14,7 @@ from cascade_engine._router import CascadeRouter
 from cascade_engine._session import Session, adrive, drive
 from cascade_engine._simulation import Outcome
 from cascade_engine._tuning import Frontier, Policy
-from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace, Usage
+from cascade_engine._types import Answer, Call, Decision, Failure, Query, ToolCall, Trace, Usage
 from cascade_engine._version import __version__
 from cascade_engine.errors import (
     AllModelsFailedError,
@@ -71,6 +71,7 @@ __all__ = [
     "SessionStateError",
     "Strategy",
     "TokenCostEstimator",
+    "ToolCall",
     "Trace",
     "Tuned",
     "UnknownPriceError",

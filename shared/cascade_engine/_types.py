@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Call", "Decision", "Failure", "Query", "Trace", "Usage"]
+__all__ = ["Answer", "Call", "Decision", "Failure", "Query", "ToolCall", "Trace", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,15 @@ class Query:
         text: the question; for a chat, the user's last message.
         context_length: characters of everything else sent along (system prompt, earlier turns):
             it costs tokens, and is no part of the question.
+        tools: the tools that may be called, each a mapping with "name" and "parameters", a JSON
+            schema of the arguments.
+        schema: JSON schema of the answer asked for, or None where it is free.
     """
 
     text: str
     context_length: int = 0
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, hash=False)
+    schema: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
 
     @property
     def length(self) -> int:
@@ -33,10 +38,40 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, as the provider reports them."""
+    """Tokens of one call, as the provider reports them.
+
+    Attributes:
+        input_tokens: of everything sent, all kinds together.
+        output_tokens: of everything written, all kinds together.
+        cached_tokens: of the input, those read from a cache.
+        cache_write_tokens: of the input, those written to a cache.
+        image_tokens: of the input.
+        audio_input_tokens: of the input.
+        reasoning_tokens: of the output, those not shown.
+        audio_output_tokens: of the output.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    image_tokens: int = 0
+    audio_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool.
+
+    Attributes:
+        name: of the tool.
+        arguments: as a mapping, or as the model wrote them where that is no JSON object.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +86,9 @@ class Answer:
         cost: what the call cost, in the router's unit, or None to have it priced from `usage`.
         seconds: latency of the call.
         finish_reason: the provider's word for why generation ended ("stop", "length", ...).
+        tool_calls: the tools it wants called.
+        signals: what else was measured of it, by name: a judge's score, a verifier's, a number of
+            your own. What is not there is unknown.
         payload: the caller's own object (a chat message, say); the engine never looks inside.
     """
 
@@ -60,6 +98,8 @@ class Answer:
     cost: float | None = None
     seconds: float | None = None
     finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict, hash=False)
     payload: Any = field(default=None, repr=False, compare=False)
 
 
