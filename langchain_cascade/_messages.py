@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
-from cascade_engine import Answer, ConfigurationError, Query, Usage
-from cascade_engine.payloads import finish_reason, token_logprobs
+from cascade_engine import Answer, ConfigurationError, Query
+from cascade_engine.payloads import finish_reason, token_logprobs, token_usage, tool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine import Trace
+    from cascade_engine import Trace, Usage
 
 #: Where a message keeps the record of how it came about.
 RECORD = "cascade"
@@ -42,16 +42,18 @@ def answer_of(message: AIMessage, seconds: float) -> Answer:
         usage=_usage_of(message),
         seconds=seconds,
         finish_reason=finish_reason(message.response_metadata),
+        tool_calls=tool_calls([*message.tool_calls, *message.invalid_tool_calls]),
         payload=message,
     )
 
 
 def _usage_of(message: AIMessage) -> Usage | None:
     """Tokens used; a cache hit, for one, may carry usage that does not count them."""
-    used: dict[str, Any] = {**(message.usage_metadata or {})}
-    if not used.keys() & {"input_tokens", "output_tokens"}:
-        return None
-    return Usage(used.get("input_tokens", 0), used.get("output_tokens", 0))
+    if message.usage_metadata is not None:
+        return token_usage(message.usage_metadata)
+    raw = message.response_metadata
+    reports = (raw.get("token_usage"), raw.get("usage"), raw)
+    return next((used for used in map(token_usage, reports) if used is not None), None)
 
 
 def as_message(child: str, output: Any) -> AIMessage:

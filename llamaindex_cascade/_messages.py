@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, MessageRole
+from llama_index.core.base.llms.types import (
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+    ToolCallBlock,
+)
 
-from cascade_engine import Answer, ConfigurationError, Query, Usage
-from cascade_engine.payloads import finish_reason, token_logprobs
+from cascade_engine import Answer, ConfigurationError, Query
+from cascade_engine.payloads import finish_reason, token_logprobs, token_usage, tool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llama_index.core.base.llms.types import ChatMessage
 
-    from cascade_engine import Session
+    from cascade_engine import Session, ToolCall, Usage
 
 Response: TypeAlias = ChatResponse | CompletionResponse
 
 #: Where a response keeps the record of how it came about. Never in a message: what is in a message
 #: is sent back to the provider with the next turn.
 RECORD = "cascade"
-
-_INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count")
-_OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count")
 
 
 def query_of(asked: Sequence[ChatMessage] | str) -> Query:
@@ -52,6 +54,7 @@ def answer_of(response: Response, seconds: float) -> Answer:
         usage=_usage(response),
         seconds=seconds,
         finish_reason=finish_reason(_choice(response.raw)),
+        tool_calls=_tool_calls(response),
         payload=response,
     )
 
@@ -91,17 +94,18 @@ def _choice(raw: Any) -> Any:
 
 
 def _usage(response: Response) -> Usage | None:
-    reports = (_get(response.raw, "usage"), _get(response.raw, "usage_metadata"))
-    for report in (*reports, response.additional_kwargs):
-        read, written = _first(report, _INPUT), _first(report, _OUTPUT)
-        if read is not None or written is not None:
-            return Usage(read or 0, written or 0)
-    return None
+    raw = response.raw
+    reports = (_get(raw, "usage"), _get(raw, "usage_metadata"), raw, response.additional_kwargs)
+    return next((used for used in map(token_usage, reports) if used is not None), None)
 
 
-def _first(report: Any, keys: Sequence[str]) -> int | None:
-    values = (_get(report, key) for key in keys)
-    return next((value for value in values if isinstance(value, int)), None)
+def _tool_calls(response: Response) -> tuple[ToolCall, ...]:
+    # Integrations write blocks, further keywords of the message (older ones), or both.
+    if not isinstance(response, ChatResponse):
+        return ()
+    message = response.message
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    return tool_calls(blocks or message.additional_kwargs.get("tool_calls"))
 
 
 def _get(holder: Any, key: str) -> Any:

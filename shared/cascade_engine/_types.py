@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -225,6 +225,10 @@ class Trace:
         }
 
 
+#: The counts of a usage that are parts of its totals.
+_PARTS = tuple(field.name for field in fields(Usage))[2:]
+
+
 def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]:
     usage = answer.usage
     return {
@@ -232,6 +236,7 @@ def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]
         "cost": cost,
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
+        **{part: getattr(usage, part) for part in _PARTS if usage and getattr(usage, part)},
         "seconds": answer.seconds,
         "finish_reason": answer.finish_reason,
     }

@@ -1,4 +1,4 @@
-"""Reading what providers report: token log-probabilities and why an answer ended.
+"""Reading what providers report: log-probabilities, tokens used, tools called, why an answer ended.
 
 Providers put the same things in different places. What is read here are plain mappings, lists or
 objects with attributes; no provider's package is imported.
@@ -6,10 +6,49 @@ objects with attributes; no provider's package is imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-__all__ = ["finish_reason", "token_logprobs"]
+from cascade_engine._types import ToolCall, Usage
+
+__all__ = ["finish_reason", "token_logprobs", "token_usage", "tool_calls"]
+
+# Each count by the names it goes by, in LangChain (input_token_details, ...), OpenAI (chat and
+# responses), Anthropic, Bedrock, Gemini (in Python and in JSON) and Ollama.
+_INPUT = (
+    *("input_tokens", "prompt_tokens", "inputTokens"),
+    *("prompt_token_count", "promptTokenCount", "prompt_eval_count"),
+)
+_OUTPUT = (
+    *("output_tokens", "completion_tokens", "outputTokens"),
+    *("candidates_token_count", "candidatesTokenCount", "eval_count"),
+)
+_TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
+_INPUT_DETAILS = (
+    *("input_token_details", "input_tokens_details"),
+    *("prompt_tokens_details", "promptTokensDetails"),
+)
+_OUTPUT_DETAILS = (
+    *("output_token_details", "output_tokens_details", "completion_tokens_details"),
+    *("candidates_tokens_details", "candidatesTokensDetails"),
+)
+_CACHED_DETAILS = ("cached_tokens_details", "cache_tokens_details", "cacheTokensDetails")
+_CACHED = ("cache_read", "priority_cache_read", "flex_cache_read", "cached_tokens")
+_WRITTEN = ("cache_creation", "priority_cache_creation", "flex_cache_creation")
+_WRITTEN_FOR = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+_REASONING = ("reasoning", "priority_reasoning", "flex_reasoning", "reasoning_tokens")
+_CACHED_BESIDE = (
+    *("cached_content_token_count", "cachedContentTokenCount"),
+    *("prompt_cache_hit_tokens", "cached_tokens"),
+)
+#: Counts that are no part of the input tokens beside them, or the output tokens.
+_CACHED_APART = ("cache_read_input_tokens", "cacheReadInputTokens")
+_WRITTEN_APART = ("cache_creation_input_tokens", "cacheWriteInputTokens")
+_THOUGHTS = ("thoughts_token_count", "thoughtsTokenCount")
+_TOOL_INPUT = ("tool_use_prompt_token_count", "toolUsePromptTokenCount")
 
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "finishReason")
 
@@ -46,6 +85,155 @@ def finish_reason(metadata: Any) -> str | None:
             low = reason.lower()
             return "length" if low in {"max_tokens", "length", "max_output_tokens"} else low
     return None
+
+
+def token_usage(report: Any) -> Usage | None:
+    """Tokens used, every part contained in its total, or None where they were not counted.
+
+    LangChain's `usage_metadata` and OpenAI count all kinds together, as `Usage` does. Anthropic and
+    Bedrock report cached tokens beside the input tokens, Gemini and xAI reasoning tokens beside the
+    output tokens: they are added. Where a grand total is reported it decides what is contained in
+    what, and otherwise the names do; a part greater than the whole is not contained in it. Images
+    and audio read from a cache count as cached only, and of parts that still overlap the later
+    count for less. Counts below 0 and counts that are no whole numbers count as not reported.
+
+    Args:
+        report: a message's `usage_metadata`, the `usage` of a raw response, or the like.
+    """
+    total, read = _first(report, _TOTAL), _first(report, _INPUT)
+    written = _first(report, _OUTPUT)
+    if read is None and written is None:
+        return None
+    if read is None:  # a stream may bring the rest with another chunk
+        read = max(0, (total or 0) - (written or 0))
+    read, written = read + (_first(report, _TOOL_INPUT) or 0), written or 0
+    into, out = _any(report, _INPUT_DETAILS), _any(report, _OUTPUT_DETAILS)
+    cached, kept, aside = _cache(report, into)
+    reasoning, beside = _reasoning(report, out)
+    missing = None if total is None else total - read - written
+    aside, beside = _apart((aside, beside), missing, (cached + kept, reasoning))
+    if aside or cached + kept > read:
+        read += cached + kept
+    if beside or reasoning > written:
+        written += reasoning
+    again = _any(into, _CACHED_DETAILS) or _any(report, _CACHED_DETAILS)
+    image, audio = (
+        max(0, _modality(into, kind) - _modality(again, kind)) for kind in ("image", "audio")
+    )
+    return Usage(
+        read,
+        written,
+        *_contained(read, (cached, kept, image, audio)),
+        *_contained(written, (reasoning, _modality(out, "audio"))),
+    )
+
+
+def _cache(report: Any, details: Any) -> tuple[int, int, bool]:
+    """Tokens read from a cache, tokens written to one, whether by name beside the input tokens."""
+    cached, kept = _first(report, _CACHED_APART), _first(report, _WRITTEN_APART)
+    if cached is not None or kept is not None:
+        return cached or 0, kept or 0, True
+    cached = _sum(details, _CACHED) or _first(report, _CACHED_BESIDE) or 0
+    kept = _sum(details, _WRITTEN) or _first(details, ("cache_write_tokens",))
+    return cached, kept or _sum(details, _WRITTEN_FOR), False
+
+
+def _reasoning(report: Any, details: Any) -> tuple[int, bool]:
+    """Tokens of reasoning, and whether they are by name beside the output tokens."""
+    thoughts = _first(report, _THOUGHTS)
+    if thoughts is not None:
+        return thoughts, True
+    return _sum(details, _REASONING) or _first(details, ("thinking_tokens",)) or 0, False
+
+
+def _apart(
+    named: tuple[bool, bool], missing: int | None, parts: tuple[int, int]
+) -> tuple[bool, bool]:
+    """Which parts are outside of their totals: as named, unless only another way adds up."""
+    for way in (named, *product((False, True), (False, True))):
+        if missing == sum(part for part, apart in zip(parts, way, strict=True) if apart):
+            return way
+    return named
+
+
+def _contained(total: int, parts: Iterable[int]) -> list[int]:
+    """The parts, each cut to what those before it left of the total."""
+    cut = []
+    for part in parts:
+        cut.append(min(part, total))
+        total -= cut[-1]
+    return cut
+
+
+def _modality(details: Any, kind: str) -> int:
+    """Tokens of one kind: in a mapping by name, or in Gemini's list of (modality, count)."""
+    if not isinstance(details, Sequence) or isinstance(details, str):
+        return _first(details, (kind, f"{kind}_tokens")) or 0
+    counts = (
+        _first(entry, ("token_count", "tokenCount"))
+        for entry in details
+        if str(_get(entry, "modality")).rpartition(".")[2].lower() == kind
+    )
+    return sum(count or 0 for count in counts)
+
+
+def tool_calls(entries: Any) -> tuple[ToolCall, ...]:
+    """The tools a model wants called.
+
+    Understands LangChain's `name` and `args`, LlamaIndex's `tool_name` and `tool_kwargs`, OpenAI's
+    `function.name` and `function.arguments`, and the `name` and `input` of Anthropic and Bedrock.
+    Arguments written as JSON are read, unless they are no JSON object.
+
+    Args:
+        entries: mappings or objects, one per call; None for none.
+    """
+    if not isinstance(entries, Iterable) or isinstance(entries, (str, Mapping)):
+        return ()
+    return tuple(_tool_call(entry) for entry in entries)
+
+
+def _tool_call(entry: Any) -> ToolCall:
+    inner = _get(entry, "function")
+    entry = entry if inner is None else inner
+    name = _any(entry, ("name", "tool_name"))
+    return ToolCall(
+        "" if name is None else str(name),
+        _arguments(_any(entry, ("args", "arguments", "tool_kwargs", "input"))),
+    )
+
+
+def _arguments(written: Any) -> Mapping[str, Any] | str:
+    if isinstance(written, Mapping):
+        return written
+    if not isinstance(written, str):
+        return "" if written is None else json.dumps(written, default=str)
+    try:
+        read = json.loads(written)
+    except ValueError:
+        return written
+    return read if isinstance(read, dict) else written
+
+
+def _any(holder: Any, keys: Iterable[str]) -> Any:
+    """The first of these that is there."""
+    return next((value for key in keys if (value := _get(holder, key)) is not None), None)
+
+
+def _first(holder: Any, keys: Iterable[str]) -> int | None:
+    """The first of these that is a count."""
+    counts = (_whole(_get(holder, key)) for key in keys)
+    return next((count for count in counts if count is not None), None)
+
+
+def _sum(holder: Any, keys: Iterable[str]) -> int:
+    return sum(_whole(_get(holder, key)) or 0 for key in keys)
+
+
+def _whole(value: Any) -> int | None:
+    # Some clients deliver the numbers of JSON as floats.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if math.isfinite(value) and value >= 0 and value == int(value) else None
 
 
 def _get(holder: Any, key: str) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.errors import NotFittedError
+from cascade_engine._registry import kept, persistent
+from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import CostEstimator
+from cascade_engine.estimators._logistic import group_folds, one_thread
+from cascade_engine.estimators._query_features import QueryFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +22,16 @@ if TYPE_CHECKING:
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Query
 
-__all__ = ["LinearCostEstimator", "TokenCostEstimator"]
+__all__ = ["LinearCostEstimator", "PoissonCostEstimator", "TokenCostEstimator"]
+
+#: Costs estimated as lower than this share of the mean are not told apart.
+_LEAST = 1e-2
+#: Bounds the exponent, far beyond any ratio of costs, so that it cannot overflow.
+_LARGEST_LOG = 50.0
+_CONSTANT = 1e-9
 
 
+@persistent("LinearCostEstimator", fitted=("slope_", "intercept_", "lowest_"))
 class LinearCostEstimator(CostEstimator):
     """Recorded costs as a linear function of the query's length, one per model.
 
@@ -29,13 +41,7 @@ class LinearCostEstimator(CostEstimator):
 
     def fit(self, data: CascadeDataset) -> LinearCostEstimator:
         """Least squares per model."""
-        length = _lengths(data.queries)
-        centred = length - length.mean()
-        spread = float(centred @ centred)
-        slope = centred @ data.cost / spread if spread > 0 else np.zeros(len(data.models))
-        self.slope_ = np.maximum(slope, 0.0)
-        self.intercept_ = data.cost.mean(axis=0) - self.slope_ * length.mean()
-        self.lowest_ = data.cost.min(axis=0)
+        self.slope_, self.intercept_, self.lowest_ = _line(_lengths(data.queries), data.cost)
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
@@ -46,6 +52,156 @@ class LinearCostEstimator(CostEstimator):
         return np.asarray(np.maximum(line, self.lowest_))
 
 
+@persistent(
+    "PoissonCostEstimator",
+    fields=("penalty", "folds", "seed", "query_features"),
+    fitted=("_curve",),
+    fitting_data=("_cross",),
+)
+class PoissonCostEstimator(CostEstimator):
+    """Recorded costs as a line in the query's length times a factor that its words predict.
+
+    The line is the cost of the prompt; the factor is how long an answer such a question gets. It
+    is a Poisson regression with the line as exposure (`sklearn.linear_model.PoissonRegressor`):
+    it is positive, and on the fitting data the mean of the estimates is the mean of the costs, on
+    which budgets rest. A regression of log costs has neither property without a correction. Costs
+    of any unit will do; prices and tokens need not be known.
+
+    Estimates stay within the costs recorded. A query longer than any recorded costs what the
+    longest would, times the rise of the line.
+
+    Args:
+        penalty: strength of the ridge penalty that keeps the factor near 1 on little data.
+        folds: number of folds for `cross_predict`.
+        seed: of the folds and the features.
+    """
+
+    def __init__(self, *, penalty: float = 20.0, folds: int = 5, seed: int = 0) -> None:
+        if not (np.isfinite(penalty) and penalty > 0):
+            raise ConfigurationError(f"penalty must be a finite number > 0, not {penalty}")
+        if folds < 2:  # noqa: PLR2004
+            raise ConfigurationError(f"folds must be at least 2, not {folds}")
+        self.penalty = penalty
+        self.folds = folds
+        self.seed = seed
+        self.query_features = QueryFeatures(seed=seed)
+
+    def fit(self, data: CascadeDataset) -> PoissonCostEstimator:
+        """Learns each model's line and factor."""
+        texts = [query.text for query in data.queries]
+        with one_thread():
+            self.query_features.fit(texts)
+            length, features = self._read(data.queries)
+            folds = group_folds(texts, min(self.folds, len(set(texts))), self.seed)
+            self._curve = _fit_curve(length, features, data.cost, self.penalty)
+            self._cross = self._curve(length, features)
+            for fold in np.unique(folds) if len(set(folds.tolist())) > 1 else ():
+                held = folds == fold
+                curve = _fit_curve(length[~held], features[~held], data.cost[~held], self.penalty)
+                self._cross[held] = curve(length[held], features[held])
+        return self
+
+    def predict(self, queries: Sequence[Query]) -> FloatArray:
+        """Expected cost, shape (n, k)."""
+        self._check_fitted()
+        return self._curve(*self._read(queries))
+
+    def cross_predict(self) -> FloatArray:
+        """Expected cost on the fitting data, each row by a fit that has not seen it; (n, k).
+
+        The factor fits what it has seen better than what it has not: what is tuned on the fitting
+        data should be tuned on this.
+        """
+        self._check_fitted()
+        return np.array(kept(self, "_cross"))
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_curve"):
+            raise NotFittedError("PoissonCostEstimator has not been fitted: call fit first")
+
+    def _read(self, queries: Sequence[Query]) -> tuple[FloatArray, FloatArray]:
+        length = _lengths(queries)
+        words = self.query_features.transform([query.text for query in queries])
+        return length, np.column_stack([words, np.log1p(length)])
+
+
+@persistent("PoissonCostEstimator.curve")
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """A fitted line times a factor, for k models on d features."""
+
+    slope: FloatArray
+    intercept: FloatArray
+    lowest: FloatArray
+    highest: FloatArray
+    floor: FloatArray
+    longest: float
+    seen: tuple[FloatArray, FloatArray]
+    mean: FloatArray
+    scale: FloatArray
+    coef: FloatArray
+    constant: FloatArray
+
+    def __call__(self, length: FloatArray, features: FloatArray) -> FloatArray:
+        """Expected cost of n queries, (n,) and (n, d) to (n, k)."""
+        near = self.line(np.minimum(length, self.longest))
+        log_factor = self.constant + self.scaled(features) @ self.coef
+        factor = np.exp(np.clip(log_factor, -_LARGEST_LOG, _LARGEST_LOG))
+        within = np.clip(near * factor, self.lowest, self.highest)
+        return np.asarray(within * (self.line(length) / near))
+
+    def line(self, length: FloatArray) -> FloatArray:
+        return np.maximum(self.intercept + np.outer(length, self.slope), self.floor)
+
+    def scaled(self, features: FloatArray) -> FloatArray:
+        return np.asarray((np.clip(features, *self.seen) - self.mean) / self.scale)
+
+
+def _fit_curve(
+    length: FloatArray, features: FloatArray, cost: FloatArray, penalty: float
+) -> _Curve:
+    """Costs (n, k) of queries of these lengths (n,) and features (n, d)."""
+    slope, intercept, lowest = _line(length, cost)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    average, k = cost.mean(axis=0), cost.shape[1]
+    line = _Curve(
+        slope=slope,
+        intercept=intercept,
+        lowest=lowest,
+        highest=cost.max(axis=0),
+        # Where all is free the line is 1 and the bounds make it 0.
+        floor=np.where(average > 0, np.maximum(lowest, _LEAST * average), 1.0),
+        longest=float(length.max()),
+        seen=(features.min(axis=0), features.max(axis=0)),
+        mean=mean,
+        scale=np.where(scale > _CONSTANT * (1 + np.abs(mean)), scale, 1.0),
+        coef=np.zeros((features.shape[1], k)),
+        constant=np.zeros(k),
+    )
+    x, exposure = line.scaled(features), line.line(length)
+    fits = [_fit_factor(x, cost[:, i], exposure[:, i], penalty) for i in range(k)]
+    coef, constant = zip(*fits, strict=True)
+    return replace(line, coef=np.column_stack(coef), constant=np.array(constant))
+
+
+def _fit_factor(
+    x: FloatArray, cost: FloatArray, exposure: FloatArray, penalty: float
+) -> tuple[FloatArray, float]:
+    """Coefficients and constant of the log factor between the exposure and the costs."""
+    if not cost.any():
+        return np.zeros(x.shape[1]), 0.0
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  only a fit pays for it
+    from sklearn.linear_model import PoissonRegressor  # noqa: PLC0415
+
+    model = PoissonRegressor(alpha=penalty / len(x), solver="newton-cholesky", max_iter=1000)
+    with warnings.catch_warnings():
+        # It warns where it starts at the solution, and where it goes on with another solver.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, cost / exposure, sample_weight=exposure / exposure.mean())
+    return np.asarray(model.coef_), float(model.intercept_)
+
+
+@persistent("TokenCostEstimator")
 class TokenCostEstimator(CostEstimator):
     """Prices times expected tokens, for when no cost has been recorded yet.
 
@@ -86,6 +242,14 @@ class TokenCostEstimator(CostEstimator):
         per_input = np.array([p.input if p else nan for p in price]) / 1e6
         per_output = np.array([p.output if p else nan for p in price]) / 1e6
         return np.asarray(np.outer(tokens, per_input) + self.output_tokens * per_output)
+
+
+def _line(length: FloatArray, cost: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Slope >= 0 and intercept of the least-squares line, and the lowest cost; each (k,)."""
+    centred = length - length.mean()
+    spread = float(centred @ centred)
+    slope = np.maximum(centred @ cost / spread, 0.0) if spread > 0 else np.zeros(cost.shape[1])
+    return slope, cost.mean(axis=0) - slope * length.mean(), cost.min(axis=0)
 
 
 def _lengths(queries: Sequence[Query]) -> FloatArray:
