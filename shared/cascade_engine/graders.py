@@ -7,44 +7,30 @@ return 0.0 or 1.0, and an empty answer always scores 0.0.
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cascade_engine._reading import (
+    bare,
+    chosen_letters,
+    final_number,
+    first_object,
+    mentions,
+    number_value,
+    phrase,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Reference: TypeAlias = Any
 """Whatever a grader compares an answer with: text, a number, a list or a mapping."""
 
 Grader: TypeAlias = Callable[[str, str, Reference], float]
 """A function ``(question, answer, reference) -> score`` with a score in [0, 1]."""
-
-_NUMBER = (
-    r"(?<![\w.])[-+]?[$€£¥]?[-+]?"
-    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:/\d+)?(?![\d/])"
-)
-_ANSWER_NUMBER = re.compile(
-    r"\banswer\b(?:\s+(?:is|was|would be|should be))?[\s:=]*(?:about |exactly )?(" + _NUMBER + ")",
-    re.IGNORECASE,
-)
-# A number with at most two words of unit that ends its line or sentence.
-_LONE_NUMBER = re.compile(
-    r"^(" + _NUMBER + r")\s*[%°]?(?:\s*[^\W\d]+){0,2}\s*(?:[.!,;]\s|[.!,;]?$)", re.MULTILINE
-)
-_LIST_ITEM = re.compile(r"^\s*2[.)]\s", re.MULTILINE)
-# A number after "=" that no operator continues.
-_RESULT = re.compile(r"=\s*(" + _NUMBER + r")(?!\d|[.,]\d|\s*[-+*/\u00d7\u00f7^]\s*[\d(])")
-_SUBJECT = re.compile(
-    r"^(" + _NUMBER + r") is (?:(?:the|a) )?(?:larg|small|great|big|less|low|high|answer|correct)",
-    re.IGNORECASE,
-)
-_LEAD_IN = re.compile(
-    r"^(?:(?:the|my) )?(?:(?:final|correct|right) )?(?:answer|output|result)\s*(?:is|:)\s*:?\s*",
-    re.IGNORECASE,
-)
-_EDGES = " \t\r\n\"'`*_.,;:!?“”‘’«»()[]{}"  # noqa: RUF001 - typographic quotes are meant
 
 
 def number(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -69,14 +55,14 @@ def number(question: str, answer: str, reference: Reference) -> float:  # noqa: 
     Returns:
         1.0 or 0.0.
     """
-    text = _plain(answer)
-    found = _final_number(text)
-    expected = _value(str(reference))
+    text = plain(answer)
+    found = final_number(text)
+    expected = number_value(str(reference))
     if found is None or expected is None:
         return 0.0
-    matches = [_value(found)]
+    matches = [number_value(found)]
     if re.search(re.escape(found) + r"\s*(?:%|percent)", text):
-        matches.append(_value(found + "%") if "%" in str(reference) else _hundredth(found))
+        matches.append(number_value(found + "%") if "%" in str(reference) else _hundredth(found))
     return float(expected in matches)
 
 
@@ -94,8 +80,8 @@ def exact(question: str, answer: str, reference: Reference) -> float:  # noqa: A
     Returns:
         1.0 or 0.0.
     """
-    given = _bare(answer).casefold()
-    return float(bool(given) and given in {_bare(text).casefold() for text in _texts(reference)})
+    given = bare(answer).casefold()
+    return float(bool(given) and given in {bare(text).casefold() for text in _texts(reference)})
 
 
 def exact_case(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -109,8 +95,8 @@ def exact_case(question: str, answer: str, reference: Reference) -> float:  # no
     Returns:
         1.0 or 0.0.
     """
-    given = _bare(answer)
-    return float(bool(given) and given in {_bare(text) for text in _texts(reference)})
+    given = bare(answer)
+    return float(bool(given) and given in {bare(text) for text in _texts(reference)})
 
 
 def contains(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -130,8 +116,8 @@ def contains(question: str, answer: str, reference: Reference) -> float:  # noqa
     accept, wrong = reference, ()
     if isinstance(reference, Mapping):
         accept, wrong = reference["accept"], reference.get("wrong", ())
-    named = any(_mentions(answer, text) for text in _texts(accept))
-    return float(named and not any(_mentions(answer, text) for text in _texts(wrong)))
+    named = any(mentions(answer, text) for text in _texts(accept))
+    return float(named and not any(mentions(answer, text) for text in _texts(wrong)))
 
 
 def choice(question: str, answer: str, reference: Reference) -> float:
@@ -152,7 +138,7 @@ def choice(question: str, answer: str, reference: Reference) -> float:
         1.0 or 0.0.
     """
     right = str(reference).strip().upper()
-    chosen = _chosen_letters(_plain(answer)) == {right}
+    chosen = chosen_letters(plain(answer)) == {right}
     return float(chosen and not _names_another_option(question, answer, right))
 
 
@@ -167,9 +153,9 @@ def label(question: str, answer: str, reference: Reference) -> float:  # noqa: A
     Returns:
         1.0 or 0.0.
     """
-    right = _phrase(reference["label"])
-    named = {_phrase(text) for text in reference["labels"] if _mentions(answer, text)}
-    if _mentions(answer, right):
+    right = phrase(reference["label"])
+    named = {phrase(text) for text in reference["labels"] if mentions(answer, text)}
+    if mentions(answer, right):
         named.add(right)
     return float(named == {right})
 
@@ -188,8 +174,8 @@ def sequence(question: str, answer: str, reference: Reference) -> float:  # noqa
     Returns:
         1.0 or 0.0.
     """
-    expected = [_phrase(str(item)) if isinstance(item, str) else item for item in reference]
-    listed = _listed(_plain(answer), expected)
+    expected = [phrase(str(item)) if isinstance(item, str) else item for item in reference]
+    listed = _listed(plain(answer), expected)
     size = len(expected)
     echoes = len(listed) == 2 * size and Counter(listed[:size]) == Counter(expected)
     return float(bool(expected) and (listed[size:] if echoes else listed) == expected)
@@ -210,7 +196,7 @@ def json_fields(question: str, answer: str, reference: Reference) -> float:  # n
     Returns:
         1.0 or 0.0.
     """
-    found = _first_object(answer)
+    found = first_object(answer)
     return float(found is not None and _canonical(found) == _canonical(reference))
 
 
@@ -271,104 +257,28 @@ def grader(name: str) -> Grader:
         ) from None
 
 
-def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
-    text = re.sub(r"\*\*|__|`|\\boxed|\\[()\[\]]", "", text)
-    return text.replace("{", " ").replace("}", " ").strip()
-
-
-def _bare(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text)
-    text = re.sub(r"^```\w*\n(.*?)\n?```$", r"\1", text.strip(), flags=re.DOTALL)
-    inner = _LEAD_IN.sub("", text.strip(_EDGES))
-    return " ".join(inner.strip(_EDGES).split()) or text.strip()
-
-
-def _phrase(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")  # noqa: RUF001
-    return " ".join(re.sub(r"[^\w'+-]+", " ", text).replace("_", " ").split())
-
-
-def _mentions(answer: str, text: str) -> bool:
-    phrase = re.escape(_phrase(text))
-    return bool(phrase) and bool(
-        re.search(rf"(?<![\w-]){phrase}(?:'s)?(?![\w-])", _phrase(answer).replace(" '", " "))
-    )
-
-
 def _texts(reference: Reference) -> list[str]:
     if isinstance(reference, str) or not isinstance(reference, Iterable):
         return [str(reference)]
     return [str(text) for text in reference]
 
 
-def _value(text: str) -> Fraction | None:
-    cleaned = re.sub(r"[,$€£¥\s]", "", text)
-    scale = 100 if cleaned.endswith("%") else 1
-    try:
-        return Fraction(cleaned.rstrip("%")) / scale
-    except (ValueError, ZeroDivisionError):
-        return None
+def _names_another_option(question: str, answer: str, right: str) -> bool:
+    options = dict(re.findall(r"^([A-E])\) (.+)$", question, flags=re.MULTILINE))
+    if right not in options or mentions(answer, options[right]):
+        return False
+    return any(mentions(answer, text) for text in options.values())
 
 
 def _hundredth(text: str) -> Fraction | None:
-    return _value(text + "%")
-
-
-def _final_number(text: str) -> str | None:
-    marked = _ANSWER_NUMBER.findall(text)
-    if marked:
-        return str(marked[-1])
-    lone = _LONE_NUMBER.match(text)
-    if lone and not _LIST_ITEM.search(text):
-        return lone[1]
-    results = _RESULT.findall(text)
-    if results:
-        return str(results[-1])
-    subject = _SUBJECT.match(text)
-    if subject:
-        return subject[1]
-    numbers = re.findall(_NUMBER, text)
-    return numbers[-1] if numbers else None
-
-
-def _chosen_letters(text: str) -> set[str]:
-    stated = re.findall(
-        r"\b(?:(?i:answer|option|choice))(?: is|:)?(?: option)?[\s:]*\(?([A-E])\b(?![' ]+[a-z])",
-        text,
-    )
-    if stated:
-        return set(stated)
-    lead = re.match(r"\(?([A-Ea-e])(?:[).:,]|\s*$|\s*[-\n])", text)
-    if not lead:
-        return set()
-    rest = text[lead.end() :]
-    return {lead[1].upper(), *re.findall(r"(?:^|\n|\b(?:or|and) )\(?([A-E])(?:[).:]|$)", rest)}
-
-
-def _names_another_option(question: str, answer: str, right: str) -> bool:
-    options = dict(re.findall(r"^([A-E])\) (.+)$", question, flags=re.MULTILINE))
-    if right not in options or _mentions(answer, options[right]):
-        return False
-    return any(_mentions(answer, text) for text in options.values())
+    return number_value(text + "%")
 
 
 def _listed(text: str, expected: Sequence[Any]) -> list[Any]:
     if all(isinstance(item, str) for item in expected):
         return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word in expected]
     text = re.sub(r"^\s*\d+[.)]\s+(?=\S)", "", text, flags=re.MULTILINE)
-    return [_value(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\d)", text)]
-
-
-def _first_object(answer: str) -> dict[str, Any] | None:
-    decoder = json.JSONDecoder()
-    for start in re.finditer(r"\{", answer):
-        try:
-            found, _ = decoder.raw_decode(answer, start.start())
-        except (ValueError, RecursionError):
-            continue
-        return found if isinstance(found, dict) else None
-    return None
+    return [number_value(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\d)", text)]
 
 
 def _canonical(value: Reference) -> Reference:
@@ -378,7 +288,7 @@ def _canonical(value: Reference) -> Reference:
         return [_canonical(item) for item in value]
     if isinstance(value, bool) or value is None:
         return ("literal", value)
-    read = _value(str(value))
+    read = number_value(str(value))
     return str(value).strip().casefold() if read is None else read
 
 
@@ -388,7 +298,7 @@ def _by_shape(reference: Reference) -> Grader:
     if isinstance(reference, list | tuple):
         return contains
     text = str(reference).strip()
-    if _value(text) is not None:
+    if number_value(text) is not None:
         return number
     if re.fullmatch(r"[A-E]", text):
         return choice
@@ -402,5 +312,5 @@ def _by_keys(reference: Mapping[str, Any]) -> Grader:
 
 
 def _truth(answer: str, *, expected: bool) -> float:
-    pair = ("yes", "no") if any(_mentions(answer, w) for w in ("yes", "no")) else ("true", "false")
+    pair = ("yes", "no") if any(mentions(answer, w) for w in ("yes", "no")) else ("true", "false")
     return label("", answer, {"label": pair[not expected], "labels": list(pair)})

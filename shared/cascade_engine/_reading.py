@@ -1,0 +1,202 @@
+"""Reading the text of an answer: numbers, letters, labels, JSON. Graders and extractors share it.
+
+Nothing here raises on any text, and everything takes time linear in its length: runs of
+whitespace are squeezed first, so no pattern can be made to try them in every split.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from fractions import Fraction
+from functools import cache
+from itertools import islice
+from typing import Any
+
+__all__ = [
+    "NUMBER",
+    "bare",
+    "chosen_letters",
+    "code_blocks",
+    "final_number",
+    "first_json",
+    "first_object",
+    "letters_stated",
+    "mentions",
+    "number_value",
+    "phrase",
+    "plain",
+    "squeeze",
+]
+
+NUMBER = (
+    r"(?<![\w.])[-+]?[$€£¥]?[-+]?"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:/\d+)?(?![\d/])"
+)
+_ANSWER_NUMBER = re.compile(
+    r"\banswer\b(?:\s+(?:is|was|would be|should be))?[\s:=]*(?:about |exactly )?(" + NUMBER + ")",
+    re.IGNORECASE,
+)
+# A number with at most two words of unit that ends its line or sentence.
+_LONE_NUMBER = re.compile(
+    r"^(" + NUMBER + r")\s*[%°]?(?:\s*[^\W\d]+\b){0,2}\s*(?:[.!,;]\s|[.!,;]?$)", re.MULTILINE
+)
+_LIST_ITEM = re.compile(r"^\s*2[.)]\s", re.MULTILINE)
+# A number after "=" that no operator continues.
+_RESULT = re.compile(r"=\s*(" + NUMBER + r")(?!\d|[.,]\d|\s*[-+*/\u00d7\u00f7^]\s*[\d(])")
+_SUBJECT = re.compile(
+    r"^(" + NUMBER + r") is (?:(?:the|a) )?(?:larg|small|great|big|less|low|high|answer|correct)",
+    re.IGNORECASE,
+)
+_ANY_NUMBER = re.compile(NUMBER)
+_LEAD_IN = re.compile(
+    r"^(?:(?:the|my) )?(?:(?:final|correct|right) )?(?:answer|output|result)\s*(?:is|:)\s*:?\s*",
+    re.IGNORECASE,
+)
+_EDGES = " \t\r\n\"'`*_.,;:!?“”‘’«»()[]{}"  # noqa: RUF001 - typographic quotes are meant
+_MARKUP = re.compile(r"\*\*|__|`|\\boxed|\\[()\[\]]")
+_BLANKS = re.compile(r"[^\S\n]+")
+_BREAKS = re.compile(r"\n[ \n]*\n ?")
+_FENCED = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
+_NO_WORD = re.compile(r"[^\w'+-]+")
+_UNITS = re.compile(r"[,$€£¥\s]")
+_HUGE = re.compile(r"[eE][-+]?\d{4,}$")
+_LONGEST_NUMBER = 400
+# Each start may be followed to the end of the text before it turns out to be none.
+_JSON_STARTS = 50
+
+
+def plain(text: str) -> str:
+    """The text without markup, in one Unicode form, with runs of whitespace squeezed."""
+    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
+    text = _MARKUP.sub("", text).replace("{", " ").replace("}", " ")
+    return squeeze(text).strip()
+
+
+def squeeze(text: str) -> str:
+    """The text with one space for a run of blanks, and at most one empty line between lines."""
+    return _BREAKS.sub("\n\n", _BLANKS.sub(" ", text))
+
+
+def code_blocks(text: str) -> list[tuple[str, str]]:
+    """Language ("" where none is given) and content of each fenced block, closed or not."""
+    blocks: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in text.split("\n"):
+        mark = line.strip()
+        if mark.startswith("```"):
+            inside = not inside
+            if inside:
+                blocks.append((mark[3:].split(" ")[0].casefold(), []))
+        elif inside:
+            blocks[-1][1].append(line.removesuffix("```"))
+            inside = not line.endswith("```")
+    return [(language, "\n".join(lines)) for language, lines in blocks]
+
+
+def bare(text: str) -> str:
+    """The text without a fence, lead-in ("The answer is"), quotes and punctuation around it."""
+    text = unicodedata.normalize("NFKC", text).strip()
+    text = _FENCED.sub(r"\1", text)
+    inner = _LEAD_IN.sub("", " ".join(text.strip(_EDGES).split()))
+    return inner.strip(_EDGES) or text.strip()
+
+
+def phrase(text: str) -> str:
+    """The words alone, in lower case, with one space between them."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")  # noqa: RUF001
+    return " ".join(_NO_WORD.sub(" ", text).replace("_", " ").split())
+
+
+def mentions(answer: str, text: str) -> bool:
+    """Whether the answer has the text in it, as whole words."""
+    words = re.escape(phrase(text))
+    return bool(words) and bool(
+        re.search(rf"(?<![\w-]){words}(?:'s)?(?![\w-])", phrase(answer).replace(" '", " "))
+    )
+
+
+def number_value(text: str) -> Fraction | None:
+    """The number a text is, if it is one: "$1,200.50", "3/4", "25%" (a quarter)."""
+    cleaned = _UNITS.sub("", text)
+    if len(cleaned) > _LONGEST_NUMBER or _HUGE.search(cleaned):  # an exponent can ask for gigabytes
+        return None
+    scale = 100 if cleaned.endswith("%") else 1
+    try:
+        return Fraction(cleaned.rstrip("%")) / scale
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def final_number(text: str) -> str | None:
+    """The number that a plain text ends up with, as it is written there; see `graders.number`."""
+    marked = _ANSWER_NUMBER.findall(text)
+    if marked:
+        return str(marked[-1])
+    lone = _LONE_NUMBER.match(text)
+    if lone and not _LIST_ITEM.search(text):
+        return lone[1]
+    results = _RESULT.findall(text)
+    if results:
+        return str(results[-1])
+    subject = _SUBJECT.match(text)
+    if subject:
+        return subject[1]
+    numbers = _ANY_NUMBER.findall(text)
+    return numbers[-1] if numbers else None
+
+
+def letters_stated(text: str, last: str = "E") -> list[str]:
+    """Letters up to `last` that a plain text states: "the answer is B", "option (B)"."""
+    return _stated(last).findall(text)
+
+
+def chosen_letters(text: str, last: str = "E") -> set[str]:
+    """Letters up to `last` that a plain text chooses: those stated, or else those it begins with.
+
+    The article "A" in prose is no choice.
+    """
+    stated = letters_stated(text, last)
+    if stated:
+        return set(stated)
+    lead = _lead(last).match(text)
+    if not lead:
+        return set()
+    return {lead[1].upper(), *_further(last).findall(text[lead.end() :])}
+
+
+@cache
+def _stated(last: str) -> re.Pattern[str]:
+    return re.compile(
+        r"\b(?:(?i:answer|option|choice))(?: is|:)?(?: option)?[\s:]*"
+        rf"\(?([A-{last}])\b(?![' ]+[a-z])"
+    )
+
+
+@cache
+def _lead(last: str) -> re.Pattern[str]:
+    return re.compile(rf"\(?([A-{last}a-{last.lower()}])(?:[).:,]|\s*$|\s*[-\n])")
+
+
+@cache
+def _further(last: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|\n|\b(?:or|and) )\(?([A-{last}])(?:[).:]|$)")
+
+
+def first_object(answer: str) -> dict[str, Any] | None:
+    """The first JSON object in the text, or None."""
+    found = first_json(answer, "{")
+    return found if isinstance(found, dict) else None
+
+
+def first_json(answer: str, opening: str = "{[") -> Any:
+    """The first JSON object or list in the text, or None."""
+    decoder = json.JSONDecoder()
+    for start in islice(re.finditer(f"[{re.escape(opening)}]", answer), _JSON_STARTS):
+        try:
+            found, _ = decoder.raw_decode(answer, start.start())
+        except (ValueError, RecursionError):
+            continue
+        return found
+    return None

@@ -1,0 +1,307 @@
+r"""Final answers read from free text, so that answers of different models can be compared.
+
+An extractor is any function `(question, text) -> str | None` that returns one canonical text for
+all answers that say the same, and None where it finds no final answer. Here are:
+
+| Extractor          | reads                                                    | "B) 1,200 USD" |
+| ------------------ | -------------------------------------------------------- | -------------- |
+| `number`           | the final number, as a decimal or a fraction             | "1200"         |
+| `choice_letter`    | the letter A to J of the option chosen                   | "B"            |
+| `label(labels)`    | the one of the given labels                              |                |
+| `json_field(path)` | a field of the JSON in the answer                        |                |
+| `json_answer`      | the JSON that the answer is, keys sorted                 |                |
+| `code_block`       | the last code block, without comments and layout         |                |
+| `boxed`            | what LaTeX's `\boxed{}` holds                            |                |
+| `normalised_text`  | the words, without a lead-in such as "The answer is"     | "b 1 200 usd"  |
+| `automatic`        | whichever of these the question and the answer call for  |                |
+
+`agreement` says how far two answers agree. To compare many answers to one question, bring each
+into its canonical form once, by `canonical`, and compare these by `agree`.
+
+No extractor raises on any text, and all take time linear in its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from cascade_engine._asked import Asked, asked
+from cascade_engine._finals import (
+    final_boxed,
+    final_label,
+    final_letter,
+    final_part,
+    final_value,
+    lone_value,
+)
+from cascade_engine._parsed import final_code, final_field, final_json, json_leaves
+from cascade_engine._reading import bare, phrase
+from cascade_engine._similarity import Profile, compare, leaf_profile, profile, similarity
+from cascade_engine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Canonical",
+    "Extract",
+    "Extractor",
+    "agree",
+    "agreement",
+    "automatic",
+    "boxed",
+    "canonical",
+    "choice_letter",
+    "code_block",
+    "json_answer",
+    "json_field",
+    "label",
+    "normalised_text",
+    "number",
+    "similarity",
+]
+
+Extract: TypeAlias = Callable[[str, str], "str | None"]
+"""A function `(question, text) -> final answer`, None where there is none."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A way to read the final answer, with a name. Call it as a function `(question, text)`.
+
+    Attributes:
+        kind: what it reads; values of different kinds are never compared with each other.
+        read: the function.
+        closed: whether two values are either the same or not, and likeness of words means nothing:
+            so it is for numbers, letters and labels.
+    """
+
+    kind: str
+    read: Extract = field(repr=False)
+    closed: bool = False
+
+    def __call__(self, question: str, text: str) -> str | None:
+        """The final answer in its canonical form, None where there is none."""
+        return self.find(question, text)[1]
+
+    def find(self, question: str, text: str) -> tuple[Extractor, str | None]:
+        """The extractor that applies, and what it found."""
+        return self, self.read(question, text)
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """An answer brought into the form in which answers to one question are compared.
+
+    Attributes:
+        kind: of the extractor that found the value.
+        value: the final answer; None where there is none.
+        closed: see `Extractor.closed`.
+        text: the answer without wrapping: what is compared where the values do not decide.
+        known: words of the question, which say little when an answer repeats them.
+    """
+
+    kind: str
+    value: str | None
+    closed: bool
+    text: str = field(repr=False)
+    known: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+
+    @cached_property
+    def tokens(self) -> Profile:
+        """What of the text is compared, with weights; worked out when first needed."""
+        if self.kind == "json" and self.value is not None:
+            return leaf_profile(json_leaves(self.value))
+        return profile(self.text, self.known)
+
+
+def _read(reader: Callable[[str, Asked], str | None]) -> Extract:
+    return partial(_asking, reader)
+
+
+def _asking(reader: Callable[[str, Asked], str | None], question: str, text: str) -> str | None:
+    return reader(text, asked(question))
+
+
+def _text_value(text: str, asked: Asked) -> str | None:
+    part = bare(final_part(text, asked))
+    return phrase(part) or part.casefold() or None
+
+
+number = Extractor("number", _read(final_value), closed=True)
+choice_letter = Extractor("letter", _read(final_letter), closed=True)
+boxed = Extractor("boxed", _read(final_boxed))
+code_block = Extractor("code", _read(final_code))
+json_answer = Extractor("json", _read(final_json))
+normalised_text = Extractor("text", _read(_text_value))
+
+
+def label(labels: Sequence[str]) -> Extractor:
+    """An extractor of one label of a closed set.
+
+    The answer's label is the one it begins with, or else the only one it names.
+
+    Args:
+        labels: at least two texts, distinct but for case, spaces and punctuation.
+
+    Returns:
+        An extractor whose values are labels as they are given here.
+
+    Raises:
+        ConfigurationError: a single string, fewer than two labels, or two that are the same.
+    """
+    if isinstance(labels, str):
+        raise ConfigurationError(f"labels must be a list, not the one string {labels!r}")
+    given = {phrase(text): text for text in labels}
+    if len(given) < 2 or len(given) < len(labels) or "" in given:  # noqa: PLR2004
+        raise ConfigurationError(
+            f"labels must be two or more distinct words or phrases, not {list(labels)!r}"
+        )
+
+    return Extractor("label", partial(_label, given), closed=True)
+
+
+def _label(given: Mapping[str, str], _: str, text: str) -> str | None:
+    found = final_label(text, tuple(given))
+    return given[found] if found else None
+
+
+def json_field(path: str) -> Extractor:
+    """An extractor of one field of the JSON in an answer.
+
+    Args:
+        path: names and list positions that lead to the field, with dots: "person.names.0".
+
+    Returns:
+        An extractor whose values are numbers and texts in canonical form, objects as JSON.
+
+    Raises:
+        ConfigurationError: an empty name in the path.
+    """
+    steps = path.split(".")
+    if not all(steps):
+        raise ConfigurationError(
+            f"a path is names joined by single dots, such as 'a.b', not {path!r}"
+        )
+    return Extractor("field", partial(_field, steps))
+
+
+def _field(steps: Sequence[str], _: str, text: str) -> str | None:
+    return final_field(text, steps)
+
+
+class _Automatic(Extractor):
+    """Tries what the question asks for, then what the answer looks like."""
+
+    def find(self, question: str, text: str) -> tuple[Extractor, str | None]:
+        wanted = asked(question)
+        for extractor in _candidates(wanted, text):
+            value = extractor(question, text)
+            if value is not None:
+                return (number if extractor is boxed and lone_value(value) else extractor), value
+        return normalised_text.find(question, text)
+
+
+def _candidates(wanted: Asked, text: str) -> list[Extractor]:
+    tests = (
+        (bool(wanted.options), choice_letter),
+        ("\\boxed{" in text, boxed),
+        (bool(wanted.labels), _ASKED_LABEL),
+        (wanted.yes_no and not wanted.labels and len(text) <= _SHORT, _YES_NO),
+        (wanted.code and "```" in text, code_block),
+        (wanted.json or text.lstrip()[:1] in {"{", "[", "`"}, json_answer),
+        (wanted.number, number),
+        (True, _LONE_NUMBER),
+    )
+    return [extractor for applies, extractor in tests if applies]
+
+
+def _asked_label(text: str, asked: Asked) -> str | None:
+    return final_label(text, asked.labels)
+
+
+def _lone_number(text: str, asked: Asked) -> str | None:
+    return lone_value(bare(final_part(text, asked)))
+
+
+_ASKED_LABEL = Extractor("label", _read(_asked_label), closed=True)
+# A long answer says more than its first word, and is compared by all it says.
+_SHORT = 300
+_YES_NO = label(["yes", "no"])
+_LONE_NUMBER = Extractor("number", _read(_lone_number), closed=True)
+
+automatic = _Automatic("automatic", normalised_text.read)
+
+
+def canonical(question: str, text: str, *, extract: Extract = automatic) -> Canonical:
+    """Brings an answer into the form in which answers to one question are compared.
+
+    Args:
+        question: the question.
+        text: the answer.
+        extract: an extractor of this module, or a function of your own.
+    """
+    own = extract if isinstance(extract, Extractor) else Extractor("custom", extract)
+    found, value = own.find(question, text)
+    wanted = asked(question)
+    open_value = value is not None and found.kind in {"field", "custom", "boxed", "code"}
+    return Canonical(
+        found.kind,
+        value,
+        found.closed,
+        str(value) if open_value else bare(final_part(text, wanted)),
+        wanted.words,
+    )
+
+
+def agree(a: Canonical, b: Canonical) -> float:
+    """How far two answers to one question agree.
+
+    Args:
+        a: the one, of `canonical`.
+        b: the other, of the same question and extractor.
+
+    Returns:
+        1.0 if their final answers are the same, 0.0 if both have one of a closed kind and they
+        differ, or if one is empty; else the likeness of their texts, in [0, 1].
+    """
+    decided = _decided(a, b)
+    return compare(a.tokens, b.tokens) if decided is None else decided
+
+
+def agreement(
+    question: str,
+    a: str,
+    b: str,
+    *,
+    extract: Extract = automatic,
+    similar: Callable[[str, str], float] | None = None,
+) -> float:
+    """How far two answers to a question agree; see `agree`.
+
+    Args:
+        question: the question.
+        a: the one answer.
+        b: the other.
+        extract: an extractor of this module, or a function of your own.
+        similar: likeness of two texts in [0, 1] where final answers do not decide; by default that
+            of `similarity`, with words of the question counting little.
+    """
+    one, other = (canonical(question, text, extract=extract) for text in (a, b))
+    decided = _decided(one, other)
+    if decided is not None:
+        return decided
+    return agree(one, other) if similar is None else similar(one.text, other.text)
+
+
+def _decided(a: Canonical, b: Canonical) -> float | None:
+    if not a.text or not b.text:
+        return 0.0
+    if a.kind != b.kind or a.value is None or b.value is None:
+        return None
+    if a.value == b.value:
+        return 1.0
+    return 0.0 if a.closed and b.closed else None
