@@ -35,14 +35,17 @@ from cascade_engine import (
     drive,
     evaluate,
 )
+from cascade_engine._gathering import Gathering
+from cascade_engine._saved_cascades import restore, save_cascade
 from langchain_cascade._children import name_children
-from langchain_cascade._learning import Collection
+from langchain_cascade._learning import children_of
 from langchain_cascade._live import Live
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
 from langchain_cascade._runs import RUN, Run, open_run, run_below
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from os import PathLike
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
     from typing_extensions import Self
 
-    from cascade_engine.graders import Grader
+    from cascade_engine._collection import Collection
 
 __all__ = ["CascadeRoutingLLM"]
 
@@ -186,61 +189,78 @@ class CascadeRoutingLLM(BaseChatModel):
 
     # Learning.
 
+    def collect(self, questions: Sequence[LanguageModelInput], **options: Any) -> Collection:
+        """Asks every child every question, and keeps what they answer.
+
+        `fit` does the same; apart, it can be done once, looked at and labelled in several ways:
+        `llm.fit(llm.collect(questions, path="answers.jsonl"), references)`.
+
+        Args:
+            questions: what to ask.
+            **options: those of `cascade_engine.collect`: `path`, a journal from which a collection
+                that was interrupted goes on; `settings`, what else the answers depend on (system
+                prompts, temperatures); `max_cost`, `samples`, `max_concurrency`, .... `retries` is
+                0 by default: the children's own clients try again.
+
+        Returns:
+            The answers, with what is missing and why.
+
+        Raises:
+            DataError: no questions, or a journal of something else.
+        """
+        return children_of(self).collect(questions, options)
+
+    async def acollect(self, questions: Sequence[LanguageModelInput], **options: Any) -> Collection:
+        """`collect`, without blocking the event loop."""
+        return await children_of(self).acollect(questions, options)
+
     def fit(
         self,
-        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        questions: Sequence[LanguageModelInput] | Collection | CascadeDataset,
         references: Sequence[Any] | None = None,
-        *,
-        grade: Grader | None = None,
-        max_concurrency: int = 4,
+        **options: Any,
     ) -> Self:
         """Learns how good and how dear each child is, and what to spend on which query.
 
         Args:
-            questions: what to ask every child, or a data set already recorded on these models.
+            questions: what to ask every child, or what `collect` returned, or a data set already
+                recorded on these models.
             references: the right answers, one per question.
-            grade: `grade(question, answer, reference)` in [0, 1]; by default a comparison with the
-                reference that suits its kind (`cascade_engine.graders.best_match`). The reference
-                is None where none are given.
-            max_concurrency: calls in flight to one child.
+            **options: where quality comes from: `grade`, a function (question, answer, reference)
+                to [0, 1], by default a comparison with the reference that suits its kind; `judge`,
+                a function (question, answer) to [0, 1]; or `agreement=True`, with the last child.
+                Further those of `collect` (`path`, `max_cost`, `max_concurrency`, ...), and
+                `on_missing="drop"` to learn from the questions that all children answered.
 
         Returns:
             Itself, fitted. If anything fails it is left as it was.
 
         Raises:
-            ConfigurationError: neither references nor a grader.
+            ConfigurationError: nothing says which answers are good.
             DataError: lengths differ, there are too few questions, or a child failed on one.
             UnknownPriceError: a call's cost is unknown.
             InfeasibleBudgetError: no policy costs as little as `max_expected_cost`.
         """
-        if not isinstance(questions, CascadeDataset):
-            collection = Collection(self, questions, references, grade)
-            questions = collection.graded(collection.answers(max_concurrency))
-        self._router = self._router.refit(questions)
+        data = Gathering(questions, references, options, children_of(self)).data()
+        self._router = self._router.refit(data)
         return self
 
     async def afit(
         self,
-        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        questions: Sequence[LanguageModelInput] | Collection | CascadeDataset,
         references: Sequence[Any] | None = None,
-        *,
-        grade: Grader | None = None,
-        max_concurrency: int = 4,
+        **options: Any,
     ) -> Self:
-        """`fit`, asking the children without blocking the event loop."""
-        if not isinstance(questions, CascadeDataset):
-            collection = Collection(self, questions, references, grade)
-            questions = collection.graded(await collection.aanswers(max_concurrency))
-        self._router = await asyncio.to_thread(self._router.refit, questions)
+        """`fit`, asking the children, and a judge, without blocking the event loop."""
+        data = await Gathering(questions, references, options, children_of(self)).adata()
+        self._router = await asyncio.to_thread(self._router.refit, data)
         return self
 
     def evaluate(
         self,
-        questions: Sequence[LanguageModelInput] | CascadeDataset,
+        questions: Sequence[LanguageModelInput] | Collection | CascadeDataset,
         references: Sequence[Any] | None = None,
-        *,
-        grade: Grader | None = None,
-        max_concurrency: int = 4,
+        **options: Any,
     ) -> Evaluation:
         """Cost and quality on held-out questions: the cascade, random mixing, each child alone.
 
@@ -251,12 +271,10 @@ class CascadeRoutingLLM(BaseChatModel):
         """
         if not self._router.is_fitted:
             raise NotFittedError("evaluate needs a fitted cascade: call fit first")
-        if not isinstance(questions, CascadeDataset):
-            collection = Collection(self, questions, references, grade)
-            questions = collection.graded(collection.answers(max_concurrency))
+        data = Gathering(questions, references, options, children_of(self)).data()
         baseline = self._router.with_strategy("random_mixing")
         return evaluate(
-            {baseline.strategy.name: baseline, self._router.strategy.name: self._router}, questions
+            {baseline.strategy.name: baseline, self._router.strategy.name: self._router}, data
         )
 
     def with_budget(self, max_expected_cost: float | None) -> Self:
@@ -268,6 +286,55 @@ class CascadeRoutingLLM(BaseChatModel):
         other = self.model_copy(update={"max_expected_cost": max_expected_cost})
         other._router = self._router.with_budget(max_expected_cost)
         return other
+
+    # Saving.
+
+    def save(
+        self, path: str | PathLike[str], *, include_fitting_data: bool = False
+    ) -> tuple[str, ...]:
+        """Writes what was learned, and all settings, to a folder; no child and no key.
+
+        It holds words that are frequent in the fitting questions, and no question or answer.
+
+        Args:
+            path: of the folder, which may hold the cascade saved before.
+            include_fitting_data: whether to keep the numbers of the fitting questions, on which
+                another strategy can be tuned, and which `evaluate` needs for its baseline.
+
+        Returns:
+            The places that `load` will ask for: functions of your own cannot be saved.
+
+        Raises:
+            PersistenceError: something that cannot be saved, or a folder of something else.
+        """
+        return save_cascade(self, path, include_fitting_data=include_fitting_data)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        models: Any,
+        *,
+        supply: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Self:
+        """A cascade as it was saved, on children that are given again. It runs no code of the file.
+
+        Args:
+            path: of the folder.
+            models: children of the same names, in any order, as for the constructor.
+            supply: what could not be saved, by its place, as `save` returned them.
+            **fields: fields of the constructor that are not saved, such as `callbacks`.
+
+        Raises:
+            ConfigurationError: children of other names, or a field that was saved.
+            PersistenceError: there is no cascade, it is damaged or of another version, or it needs
+                something that `supply` lacks.
+        """
+        router, children, saved = restore(path, name_children(models), fields, supply)
+        cascade = cls(models=children, **saved, **fields)
+        cascade._router = router
+        return cascade
 
     # Entrances. LangChain hands neither the configuration nor the run to `_generate` and `_stream`,
     # so they are caught here.

@@ -154,3 +154,119 @@ def test_queries_count_what_is_sent_along():
     assert Query("four").length == 4
     assert Query("four", context_length=100).length == 104
     assert dataset(queries=[Query("x"), "y", "z"]).queries[1] == Query("y")
+
+
+class TestColumns:
+    """What rows have besides their answers."""
+
+    full = {  # noqa: RUF012
+        "references": ["x", None, 3],
+        "ids": ["a", "b", "c"],
+        "groups": ["g", None, "g"],
+        "metadata": [{"topic": "geo"}, {}, {"n": 1}],
+        "samples": [[[Answer("again")], []], [[], []], [[], [Answer("more")]]],
+        "labels": "judge",
+        "label_cost": 0.5,
+    }
+
+    def test_they_go_with_their_rows_and_models(self):
+        some = dataset(**self.full).take([2, 0]).select(["b"])
+        assert some.references == [3, "x"]
+        assert some.ids == ["c", "a"]
+        assert some.groups == ["g", "g"]
+        assert some.metadata == [{"n": 1}, {"topic": "geo"}]
+        assert some.samples == [[[Answer("more")]], [[]]]
+        assert (some.labels, some.label_cost) == ("judge", 0.5)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"ids": ["a"]}, "1 ids for 3 queries"),
+            ({"ids": ["a", "b", "a"]}, "the id 'a' is given twice"),
+            ({"ids": [1, 2, 3]}, "an id must be text, not 1"),
+            ({"groups": ["a"]}, "1 groups for 3 queries"),
+            ({"metadata": [{}]}, "1 metadata for 3 queries"),
+            ({"samples": [[[], []]]}, "1 rows of samples for 3 queries"),
+            ({"samples": [[[]]] * 3}, "query 0 has 1 samples for 2 models"),
+        ],
+    )
+    def test_there_must_be_one_for_each(self, wrong, message):
+        with pytest.raises(DataError, match=message):
+            dataset(**wrong)
+
+    def test_seconds_are_nan_where_unknown(self):
+        answers = [[Answer("", seconds=2), Answer("")]] * 3
+        seconds = dataset(answers=answers).seconds
+        assert seconds.shape == (3, 2)
+        assert seconds[:, 0].tolist() == [2.0] * 3
+        assert np.isnan(seconds[:, 1]).all()
+
+    def test_concat_joins_rows(self):
+        more = dict(self.full, ids=["d", "e", "f"], labels="references", label_cost=0.25)
+        both = dataset(**self.full).concat(dataset(**more), dataset(**dict(more, ids=list("ghi"))))
+        assert len(both) == 9
+        assert both.ids == list("abcdefghi")
+        assert both.quality.tolist() == QUALITY * 3
+        assert both.references == ["x", None, 3] * 3
+        assert (both.labels, both.label_cost) == ("judge, references", 1.0)
+
+    def test_concat_refuses_what_does_not_fit(self):
+        data = dataset(**self.full)
+        with pytest.raises(DataError, match="the models differ"):
+            data.concat(data.select(["b", "a"]))
+        with pytest.raises(DataError, match="the id 'a' is given twice"):
+            data.concat(data)
+        with pytest.raises(DataError, match=r"some of the data sets have \['groups'\]"):
+            data.concat(dataset(**dict(self.full, groups=None, ids=["d", "e", "f"])))
+
+
+class TestSplit:
+    """Parts that share nothing."""
+
+    def data(self, texts, groups=None):
+        n = len(texts)
+        return CascadeDataset(["m"], texts, [[Answer("")]] * n, [[0]] * n, [[0]] * n, groups=groups)
+
+    def test_sizes_follow_the_fractions(self):
+        data = self.data([f"q{i}" for i in range(100)])
+        assert [len(part) for part in data.split((0.6, 0.3, 0.1))] == [60, 30, 10]
+        (whole,) = data.split([1])
+        assert [q.text for q in whole.queries] == [q.text for q in data.queries]
+
+    def test_it_is_random_and_repeatable(self):
+        data = self.data([f"q{i}" for i in range(40)])
+        texts = [[q.text for q in data.split((0.5, 0.5), seed=s)[0].queries] for s in (0, 0, 1)]
+        assert texts[0] == texts[1] != texts[2]
+        assert texts[0] != [f"q{i}" for i in range(20)]
+        assert texts[0] == sorted(texts[0], key=lambda text: int(text[1:]))
+
+    def test_groups_and_equal_texts_stay_together(self):
+        # 0 and 1 share a group, 1 and 2 a text, 2 and 3 a group: all four hang together.
+        data = self.data(["a", "B  b", "b b", "c", "d", "e"], [1, 1, 2, 2, None, None])
+        parts = data.split((0.7, 0.3))
+        assert {q.text for q in parts[0].queries} == {"a", "B  b", "b b", "c"}
+        assert {q.text for q in parts[1].queries} == {"d", "e"}
+
+    def test_no_part_is_empty(self):
+        data = self.data(["big"] * 8 + ["a", "b"])
+        assert all(len(part) for part in data.split((0.98, 0.01, 0.01)))
+
+    def test_a_group_must_be_text_or_a_number(self):
+        with pytest.raises(DataError, match=r"a group must be text or a number, not \['x'\]"):
+            self.data(["a", "b"], [["x"], ["x"]]).split((0.5, 0.5))
+
+    @pytest.mark.parametrize(
+        ("fractions", "error", "message"),
+        [
+            ((0.5, 0.4), ConfigurationError, r"\[0.5, 0.4\] add up to 0.9, not to 1"),
+            ((), ConfigurationError, "must be positive numbers"),
+            (0.8, ConfigurationError, "must be positive numbers, not 0.8"),
+            ((1.5, -0.5), ConfigurationError, "must be positive numbers"),
+            ((float("nan"), 1), ConfigurationError, "must be positive numbers"),
+            (("half", "half"), ConfigurationError, "must be positive numbers"),
+            ((0.5, 0.5), DataError, "1 distinct groups of queries cannot be split into 2 parts"),
+        ],
+    )
+    def test_bad_fractions_are_refused(self, fractions, error, message):
+        with pytest.raises(error, match=message):
+            self.data(["a", "A "]).split(fractions)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "xllamacpp", "genai_prices"}
+HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "xllamacpp", "genai_prices"}
 LANGCHAIN = {"langchain", "langchain_core", "langchain_openai"}
 LLAMAINDEX = {"llama_index"}
 

@@ -1,0 +1,250 @@
+"""`collect` and `acollect`: what every model answers to every query, whatever happens meanwhile.
+
+`_work` knows what is to be asked next and what came of it; `collect` and `acollect` differ only in
+how they run the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from cascade_engine._costs import Charge
+from cascade_engine._journal import CallFailure
+from cascade_engine._retrying import Retrying, is_temporary
+from cascade_engine._types import Answer
+from cascade_engine._work import Ask, Plan, Result, Work, check_whole, working
+from cascade_engine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from cascade_engine._collection import Collection
+    from cascade_engine._costs import Price
+    from cascade_engine._types import Query
+
+__all__ = ["acollect", "collect"]
+
+
+def collect(
+    models: Mapping[str, Callable[[Any], Answer]],
+    queries: Sequence[Query | str],
+    *,
+    path: str | Path | None = None,
+    samples: int = 1,
+    max_concurrency: int = 8,
+    max_cost: float | None = None,
+    max_failures: int | None = None,
+    retries: int = 2,
+    retry_on: Callable[[BaseException], bool] = is_temporary,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+    settings: Any = None,
+    inputs: Sequence[Any] | None = None,
+    keys: Sequence[str] | None = None,
+    progress: bool | Callable[[str], object] = True,
+    sleep: Callable[[float], object] | None = None,
+) -> Collection:
+    """Asks every model every query, in threads, query by query.
+
+    With a `path` each finished call is on disk, in a journal, before it counts. Killed at any
+    moment, the same call goes on from there: nothing is lost and nothing is paid for twice, but
+    for the calls that were in flight. Later calls may add queries, models or samples; a query that
+    was edited is asked again. The same query in several rows is asked once. Calls that failed are
+    in the journal too, and are tried again.
+
+    Args:
+        models: what asks each model, by its name: a function of a `Query` to an `Answer`. An
+            answer without `seconds` gets the time the call took; its `payload` is not kept.
+        queries: the n queries.
+        path: the journal; None to keep everything in memory.
+        samples: how many answers of each model to each query.
+        max_concurrency: calls in flight, of all models together.
+        max_cost: stops before what was spent and what the calls in flight are expected to cost
+            would exceed it; what the journal holds already counts. Until a model's first answer
+            its calls go one at a time, and that one may exceed it.
+        max_failures: stops once more than so many calls have failed; None never stops.
+        retries: further tries of a call that raises an error worth it.
+        retry_on: which errors are: `is_temporary` by default (lost connections, timeouts, rate
+            limits, the server's own errors).
+        prices: price of each model, used where an answer carries no cost of its own.
+        charge: "price", tokens times prices; "seconds"; or a callable of model and answer.
+        settings: what else the answers depend on, such as a temperature or a system prompt: a
+            journal of other settings is refused.
+        inputs: what the models are called with in place of the queries, one per query.
+        keys: what tells queries apart, where inputs say more than the queries do.
+        progress: True draws a line on a terminal; a callable is given the line; False.
+        sleep: waits before another try; by default a wait that an interrupt ends.
+
+    Returns:
+        The answers, with what is missing and why; whether a limit stopped it is in `stopped`.
+
+    Raises:
+        ConfigurationError: no models, bad options, or a model that returned no `Answer`.
+        DataError: no queries, or a journal that is in use or belongs to something else.
+        UnknownPriceError: there is a cost limit, and the cost of an answer is unknown.
+    """
+    check_whole(1, samples=samples, max_concurrency=max_concurrency)
+    check_whole(0, retries=retries)
+    plan = Plan(models, queries, samples, inputs, keys)
+    retrying, stop = Retrying(retries, retry_on), threading.Event()
+    limits = {"max_cost": max_cost, "max_failures": max_failures, "progress": progress}
+    with working(plan, path, settings, Charge(prices or {}, charge), limits) as work:
+        running: dict[Future[Result], Ask] = {}
+        with ThreadPoolExecutor(max_concurrency) as pool:
+            try:
+                while True:
+                    while len(running) < max_concurrency and (ask := work.next()):
+                        call = _Call(
+                            models[ask.cell.model], ask, retrying, stop, sleep or stop.wait
+                        )
+                        running[pool.submit(contextvars.copy_context().run, call)] = ask
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        work.finish(running[future], future.result())
+                        del running[future]
+            finally:
+                stop.set()
+                _salvage(work, running)
+        return plan.collection(work)
+
+
+async def acollect(
+    models: Mapping[str, Callable[[Any], Awaitable[Answer] | Answer]],
+    queries: Sequence[Query | str],
+    *,
+    path: str | Path | None = None,
+    samples: int = 1,
+    max_concurrency: int = 8,
+    max_cost: float | None = None,
+    max_failures: int | None = None,
+    retries: int = 2,
+    retry_on: Callable[[BaseException], bool] = is_temporary,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+    settings: Any = None,
+    inputs: Sequence[Any] | None = None,
+    keys: Sequence[str] | None = None,
+    progress: bool | Callable[[str], object] = True,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Collection:
+    """`collect`, in tasks: the models are coroutine functions; others are run in a thread."""
+    check_whole(1, samples=samples, max_concurrency=max_concurrency)
+    check_whole(0, retries=retries)
+    plan = Plan(models, queries, samples, inputs, keys)
+    retrying = Retrying(retries, retry_on)
+    limits = {"max_cost": max_cost, "max_failures": max_failures, "progress": progress}
+    with working(plan, path, settings, Charge(prices or {}, charge), limits) as work:
+        running: dict[asyncio.Task[Result], Ask] = {}
+        try:
+            while True:
+                while len(running) < max_concurrency and (ask := work.next()):
+                    call = _acall(models[ask.cell.model], ask, retrying, sleep)
+                    running[asyncio.create_task(call)] = ask
+                if not running:
+                    break
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    work.finish(running[task], task.result())
+                    del running[task]
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            _salvage(work, running)
+        return plan.collection(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call in a thread, with its further tries."""
+
+    model: Callable[[Any], Any]
+    ask: Ask
+    retrying: Retrying
+    stop: threading.Event
+    sleep: Callable[[float], object]
+
+    def __call__(self) -> Result:
+        pauses, attempts = self.retrying.pauses(), 0
+        while True:
+            attempts += 1
+            start = time.perf_counter()
+            try:
+                given = self.model(self.ask.input)
+            except Exception as error:  # noqa: BLE001  it is recorded
+                pause = self.retrying.pause(error, pauses)
+                if pause is not None and not self.stop.is_set():
+                    self.sleep(pause)
+                if pause is None or self.stop.is_set():
+                    return _failed(error, attempts)
+            else:
+                return _answered(given, self.ask, time.perf_counter() - start)
+
+
+async def _acall(
+    model: Callable[[Any], Any],
+    ask: Ask,
+    retrying: Retrying,
+    sleep: Callable[[float], Awaitable[object]],
+) -> Result:
+    pauses, attempts = retrying.pauses(), 0
+    while True:
+        attempts += 1
+        start = time.perf_counter()
+        try:
+            given = await awaited(model, ask.input)
+        except Exception as error:  # noqa: BLE001  it is recorded
+            pause = retrying.pause(error, pauses)
+            if pause is None:
+                return _failed(error, attempts)
+            await sleep(pause)
+        else:
+            return _answered(given, ask, time.perf_counter() - start)
+
+
+async def awaited(function: Callable[..., Any], *args: Any) -> Any:
+    """What a coroutine function, or any other in a thread, returns."""
+    if is_async(function):
+        return await function(*args)
+    result = await asyncio.to_thread(function, *args)
+    return await result if inspect.isawaitable(result) else result
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine, as far as can be seen."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004  its own, not whether it has one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _answered(given: Any, ask: Ask, seconds: float) -> Result:
+    if not isinstance(given, Answer):
+        if inspect.iscoroutine(given):
+            given.close()
+        raise ConfigurationError(
+            f"model {ask.cell.model!r} returned {type(given).__name__} and no Answer"
+            + (": use acollect for coroutine functions" if inspect.iscoroutine(given) else "")
+        )
+    took = seconds if given.seconds is None else given.seconds
+    return Result(replace(given, seconds=took, payload=None))
+
+
+def _failed(error: BaseException, attempts: int) -> Result:
+    return Result(CallFailure(f"{type(error).__name__}: {error}", attempts), error)
+
+
+def _salvage(work: Work, running: Mapping[Any, Ask]) -> None:
+    """Keeps what is still answered after an interrupt: it has been paid for."""
+    for future, ask in running.items():
+        with suppress(Exception, asyncio.CancelledError):  # another error is on its way
+            work.finish(ask, future.result())

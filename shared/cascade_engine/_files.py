@@ -1,0 +1,86 @@
+"""Files that are there whole or not at all, and lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from typing import IO, TYPE_CHECKING, Any
+
+from cascade_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["check_header", "parsed", "read_lines", "synced_folder", "written_whole"]
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` once all of it is on disk.
+
+    If anything is raised, or the process killed, `path` is left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    synced_folder(path.parent)
+
+
+def synced_folder(folder: Path) -> None:
+    """Makes a new name in a folder outlive a power cut, where the system can."""
+    with contextlib.suppress(OSError):  # Windows opens no folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """The JSON value of each line.
+
+    Raises:
+        DataError: a line is no JSON; it names which.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            yield parsed(line, path, number)
+
+
+def parsed(line: bytes, path: Path, number: int) -> Any:
+    """The value of one line."""
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise DataError(f"line {number} of {path} is no JSON ({error}): {line[:60]!r}") from error
+
+
+def check_header(header: Any, path: Path, form: str, version: int) -> dict[str, Any]:
+    """The first line of a file of ours.
+
+    Raises:
+        DataError: it is another kind of file, or of a version that is not known.
+    """
+    found = header if isinstance(header, dict) else {}
+    if found.get("format") != form:
+        raise DataError(f"{path} is no file of the format {form!r}: it begins with {header!r:.80}")
+    if found.get("version") != version:
+        raise DataError(
+            f"{path} is of version {found.get('version')} of {form!r}, and this library reads "
+            f"version {version}: it was written by another version of cascade-routing"
+        )
+    return found

@@ -1,0 +1,130 @@
+"""What an adapter learns from: questions for its children, a collection, or a finished data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cascade_engine._collecting import acollect, collect
+from cascade_engine._collection import Collection
+from cascade_engine._dataset import CascadeDataset, check_labels
+from cascade_engine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from cascade_engine._costs import Charge
+    from cascade_engine._types import Answer, Query
+
+__all__ = ["Children", "Gathering"]
+
+_SOURCES = ("grade", "judge", "agreement", "strongest")
+#: Options of `Collection.dataset`; all others are those of `collect`.
+_OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
+
+
+@dataclass(frozen=True)
+class Children:
+    """How an adapter's children are asked.
+
+    Attributes:
+        ask: a function of an input to an `Answer`, by the child's name.
+        aask: the same, for coroutines.
+        charge: what their calls cost.
+        read: a question as a query, the input to call a child with, and a key of its content.
+    """
+
+    ask: Mapping[str, Callable[[Any], Answer]]
+    aask: Mapping[str, Callable[[Any], Awaitable[Answer]]]
+    charge: Charge
+    read: Callable[[Any], tuple[Query, Any, str]]
+
+    def collect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
+        """Asks every child every question."""
+        return collect(self.ask, **self._asking(questions, options))
+
+    async def acollect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
+        """The same, without blocking the event loop."""
+        return await acollect(self.aask, **self._asking(questions, options))
+
+    def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        read = [self.read(question) for question in questions]
+        return {
+            "queries": [query for query, _, _ in read],
+            "inputs": [given for _, given, _ in read],
+            "keys": [key for _, _, key in read],
+            "prices": self.charge.prices,
+            "charge": self.charge.by,
+            "retries": 0,  # the frameworks' own clients try again
+            **options,
+        }
+
+
+class Gathering:
+    """Whatever there is, on its way to a data set. Nobody is asked before all else is in order.
+
+    Args:
+        given: questions, a collection, or a data set.
+        references: the right answers, one per question.
+        options: of `Collection.dataset` (`grade`, `judge`, ...) and of `collect` (`path`, ...).
+        children: whom to ask.
+
+    Raises:
+        DataError: no questions, or not as many references.
+        ConfigurationError: nothing says which answers are good, or there is a cost limit at which
+            all would be lost.
+        UnknownPriceError: a child has no price, and its calls are to be priced.
+    """
+
+    def __init__(
+        self,
+        given: Any,
+        references: Sequence[Any] | None,
+        options: Mapping[str, Any],
+        children: Children,
+    ) -> None:
+        self._given, self._references, self._children = given, references, children
+        self._labels = {k: v for k, v in options.items() if k in _OF_DATASET}
+        self._options = {k: v for k, v in options.items() if k not in _OF_DATASET}
+        if isinstance(given, CascadeDataset):
+            _refuse(["references"] * (references is not None) + list(options), "a data set")
+            return
+        sources = {name: self._labels[name] for name in _SOURCES if name in self._labels}
+        if isinstance(given, Collection):
+            _refuse(self._options, "a collection")
+            check_labels(given.queries, references, **sources)
+            return
+        check_labels(given, references, **sources)
+        children.charge.check(children.ask)
+        if self._options.get("path") is None and self._labels.get("on_missing") != "drop":
+            # Without a journal one failure loses all answers: none is then paid for in vain.
+            self._options.setdefault("max_failures", 0)
+            if self._options.get("max_cost") is not None:
+                raise ConfigurationError(
+                    "what was paid for would be lost at max_cost: pass path=, to go on from there, "
+                    'or on_missing="drop", to learn from what there is'
+                )
+
+    def data(self) -> CascadeDataset:
+        """The data set."""
+        if isinstance(self._given, CascadeDataset):
+            return self._given
+        found = self._given
+        if not isinstance(found, Collection):
+            found = self._children.collect(found, self._options)
+        return found.dataset(references=self._references, **self._labels)
+
+    async def adata(self) -> CascadeDataset:
+        """The same, without blocking the event loop."""
+        if isinstance(self._given, CascadeDataset):
+            return self._given
+        found = self._given
+        if not isinstance(found, Collection):
+            found = await self._children.acollect(found, self._options)
+        return await found.adataset(references=self._references, **self._labels)
+
+
+def _refuse(options: Iterable[str], given: str) -> None:
+    given_too = sorted(options)
+    if given_too:
+        raise ConfigurationError(f"{given_too} cannot change {given} that is there already")

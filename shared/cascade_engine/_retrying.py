@@ -1,0 +1,84 @@
+"""Which errors of a call are worth another try, and when."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Retrying", "is_temporary"]
+
+_FIRST, _LONGEST = 1.0, 60.0  # seconds of the first pause, and of any
+_STATUS = frozenset({408, 409, 425, 429})
+#: Parts of the names that clients' own classes of temporary errors have.
+_NAMES = ("Timeout", "ConnectionError", "ConnectError", "RateLimit", "Unavailable", "Overloaded")
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether the same call may well succeed a little later.
+
+    By the HTTP status, where the error carries one: 408, 409, 425, 429 and all from 500. Else by
+    its kind: lost connections and timeouts, Python's own or those of a client library, known by
+    the names of their classes. An exhausted quota comes as a 429 too, and waiting does not help.
+    """
+    if getattr(error, "code", None) == "insufficient_quota":
+        return False
+    status = _status(error)
+    if status is not None:
+        return status in _STATUS or status >= 500  # noqa: PLR2004  the server's own trouble
+    if isinstance(error, (TimeoutError, ConnectionError)):
+        return True
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return any(part in name for name in names for part in _NAMES)
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    for holder in (error, response):
+        for name in ("status_code", "status", "http_status", "code"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and 100 <= value < 600:  # noqa: PLR2004  an HTTP status
+                return value
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """How often to try, and how long to wait before the next time.
+
+    The pauses double from one second to a minute, each shortened by up to a half at random, so
+    that calls that failed together do not return together. A server that says how long to wait
+    (the header `retry-after`) is heeded, up to a minute.
+
+    Attributes:
+        retries: further tries after the first.
+        worth_it: whether an error is.
+        chance: a number in [0, 1) for each pause.
+    """
+
+    retries: int
+    worth_it: Callable[[BaseException], bool] = is_temporary
+    chance: Callable[[], float] = field(default=random.random)
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds to wait before each further try."""
+        for attempt in range(self.retries):
+            yield min(_FIRST * 2.0**attempt, _LONGEST) * (1 - self.chance() / 2)
+
+    def pause(self, error: BaseException, pauses: Iterator[float]) -> float | None:
+        """Seconds to wait before the call that raised is tried again; None to give up."""
+        if not self.worth_it(error):
+            return None
+        pause = next(pauses, None)
+        return None if pause is None else max(pause, _asked_for(error))
+
+
+def _asked_for(error: BaseException) -> float:
+    headers: Mapping[str, Any] = getattr(getattr(error, "response", None), "headers", None) or {}
+    try:
+        return min(max(float(headers.get("retry-after", 0)), 0.0), _LONGEST)
+    except (TypeError, ValueError):  # a date
+        return 0.0
