@@ -1,120 +1,42 @@
-"""Comparing policies on held-out data: a table at one budget, and cost-quality curves."""
+"""Comparing policies on held-out data: at one budget, over all budgets, and what they believe.
+
+What other benchmarks measure, and how it is measured here:
+
+- RouteLLM (Ong et al., 2024) draws the share of queries sent to the strong model on the cost axis,
+  and averages the share of the gap between two models that is recovered (APGR). `Evaluation.auc`
+  is the same area over the money spent, for any number of models: for two, APGR is
+  (auc - weak) / (strong - weak). Its CPT(100%), the share of strong calls that it takes to be as
+  good as the strong model, is `Evaluation.parity` in money.
+- RouterBench (Hu et al., 2024) takes the area under the non-decreasing upper hull of the points
+  (AIQ), which picks by hindsight the points that were lucky on the test data. `auc` takes the
+  points as they come, and is the same otherwise.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._bootstrap import Bootstrap, units_of
+from cascade_engine._curves import Played, Sample, budget_grid, mixing_corners, stacked
+from cascade_engine._evaluated import MIXING, Comparison, Evaluation, Point
+from cascade_engine._reliability import Believed
 from cascade_engine._router import CascadeRouter
-from cascade_engine.errors import ConfigurationError, DataError, InfeasibleBudgetError
+from cascade_engine._tuning import check_budget
+from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from cascade_engine._arrays import FloatArray
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._simulation import Outcome
 
-__all__ = ["Evaluation", "Point", "evaluate"]
+__all__ = ["Comparison", "Evaluation", "Point", "evaluate"]
 
 _BUDGETS = 33
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One policy on held-out data.
-
-    Attributes:
-        name: of the policy: a model's, or a strategy's.
-        budget: expected cost aimed at; None for a single model.
-        cost: mean cost of a query.
-        quality: mean quality of the answers returned.
-        quality_error: standard error of that mean.
-        shares: share of the queries answered by each model, shape (k,).
-    """
-
-    name: str
-    budget: float | None
-    cost: float
-    quality: float
-    quality_error: float
-    shares: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What `evaluate` found.
-
-    Attributes:
-        models: names of the k models.
-        queries: number of held-out queries.
-        singles: each model alone.
-        at_budget: each router at its own budget.
-        curves: each router's points over a grid of budgets, cheapest first.
-    """
-
-    models: tuple[str, ...]
-    queries: int
-    singles: tuple[Point, ...]
-    at_budget: tuple[Point, ...]
-    curves: Mapping[str, tuple[Point, ...]]
-
-    def table(self) -> str:
-        """Quality, cost and who answered, a line for each model alone and each router."""
-        width = max(len("policy"), *(len(p.name) for p in (*self.singles, *self.at_budget)))
-        short = [name if len(name) <= 14 else name[:6] + ".." + name[-6:] for name in self.models]  # noqa: PLR2004
-        head = f"{'policy':{width}}  {'quality':>7} {'+/-':>6} {'mean cost':>12}   "
-        head += " ".join(f"{name:>14}" for name in short)
-        lines = [head, "-" * len(head)]
-        for point in (*self.singles, *self.at_budget):
-            shares = " ".join(f"{share:>14.0%}" for share in point.shares)
-            lines.append(
-                f"{point.name:{width}}  {point.quality:7.3f} {point.quality_error:6.3f} "
-                f"{point.cost:12.3g}   {shares}"
-            )
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON-able values, curves included."""
-        return {
-            "models": list(self.models),
-            "queries": self.queries,
-            "singles": [_plain(p) for p in self.singles],
-            "at_budget": [_plain(p) for p in self.at_budget],
-            "curves": {name: [_plain(p) for p in curve] for name, curve in self.curves.items()},
-        }
-
-    def plot(self, path: str | Path | None = None, *, unit: str = "USD per query") -> Any:
-        """Draws the cost-quality curves.
-
-        Args:
-            path: where to save the picture; its ending says the format.
-            unit: of the costs, for the axis.
-
-        Returns:
-            The matplotlib figure.
-
-        Raises:
-            ImportError: matplotlib is not installed (the extra `plots`).
-        """
-        from cascade_engine._plot import draw  # noqa: PLC0415  matplotlib is an extra
-
-        return draw(self, path, unit)
-
-
-def _plain(point: Point) -> dict[str, Any]:
-    return {
-        "name": point.name,
-        "budget": point.budget,
-        "cost": point.cost,
-        "quality": point.quality,
-        "quality_error": point.quality_error,
-        "shares": point.shares.tolist(),
-    }
+_SLACK = 1e-9
 
 
 def evaluate(
@@ -122,6 +44,10 @@ def evaluate(
     data: CascadeDataset,
     *,
     budgets: Sequence[float] | None = None,
+    by: Sequence[object] | None = None,
+    replications: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Evaluation:
     """Replays fitted routers on held-out data.
 
@@ -129,61 +55,110 @@ def evaluate(
         routers: one fitted router, or several by name, on the models of the data.
         data: complete data that no router was fitted on.
         budgets: of the curves; by default 33 from what the cheapest to what the dearest model
-            costs on average, evenly spaced on a logarithmic scale. A router leaves out those that
-            it cannot meet.
+            costs on average, evenly spaced on a logarithmic scale, and one without limit. A
+            router leaves out those that it cannot meet.
+        by: a label for each query, to tell who answered what; by default the data's groups.
+        replications: resamples of the queries behind each interval.
+        seed: of the resamples.
+        level: of the intervals.
 
     Raises:
-        ConfigurationError: no router.
-        DataError: a router's models are not the data's.
+        ConfigurationError: no router, or a budget, `replications` or `level` that cannot be.
+        DataError: a router's models are not the data's, or not every query has a label.
         NotFittedError: a router has not been fitted.
     """
+    named = _named(routers, data)
+    labels = _labels(by, data)
+    grid = budget_grid(data.cost.mean(axis=0), _BUDGETS) if budgets is None else sorted(budgets)
+    for budget in grid:
+        check_budget(budget)
+    bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
+    believed = {id(router.quality): Believed(router.quality, data) for router in named.values()}
+    played, at_budget, curves, calibration, by_group = {}, [], {}, {}, {}
+    for name, router in named.items():
+        replay = router.replayer(data)
+        own = replay(None)
+        at_budget.append(_point(name, own, router.budget))
+        said = believed[id(router.quality)]
+        calibration[name] = (*said.stages, said.returned(own))
+        if labels:
+            by_group[name] = _by_group(own, labels)
+        least = float(router.frontier_.cost[0]) * (1 - _SLACK)
+        outcomes = [(budget, replay(budget)) for budget in grid if budget >= least]
+        curves[name] = tuple(_point(name, outcome, budget) for budget, outcome in outcomes)
+        played[name] = stacked([outcome for _, outcome in outcomes], len(data))
+    corners = mixing_corners(data.cost.mean(axis=0), data.quality.mean(axis=0))
+    played[MIXING] = Played(data.cost[:, corners], data.quality[:, corners])
+    return Evaluation(
+        models=data.models,
+        queries=len(data),
+        singles=_singles(data),
+        at_budget=tuple(at_budget),
+        curves=curves,
+        calibration=calibration,
+        by_group=by_group,
+        level=level,
+        _sample=Sample(played, data, bootstrap),
+    )
+
+
+def _named(
+    routers: CascadeRouter | Mapping[str, CascadeRouter], data: CascadeDataset
+) -> dict[str, CascadeRouter]:
     if isinstance(routers, CascadeRouter):
         routers = {routers.strategy.name: routers}
     named = dict(routers)
     if not named:
         raise ConfigurationError("no routers given: pass at least one")
     for name, router in named.items():
+        if not name or not isinstance(name, str):
+            raise ConfigurationError(f"a router's name must be a non-empty string, not {name!r}")
         if router.models != data.models:
             raise DataError(f"router {name!r} is on {router.models}, the data on {data.models}")
-    means = data.cost.mean(axis=0)
-    grid = budgets
-    if grid is None:
-        dearest = float(means.max())
-        floor = max(float(means.min()), dearest * 1e-6)
-        grid = np.geomspace(floor, dearest, _BUDGETS).tolist() if dearest > 0 else [0.0]
-    at_budget, curves = [], {}
-    for name, router in named.items():
-        play = router.replayer(data)
-        at_budget.append(_point(name, play(None), router.budget))
-        curves[name] = _curve(name, play, grid)
-    return Evaluation(data.models, len(data), _singles(data), tuple(at_budget), curves)
+    return named
 
 
 def _singles(data: CascadeDataset) -> tuple[Point, ...]:
-    k, root = len(data.models), np.sqrt(len(data))
+    """Each model alone, as a policy that always runs it."""
+    k = len(data.models)
     return tuple(
-        Point(
-            name,
-            None,
-            float(data.cost[:, i].mean()),
-            float(data.quality[:, i].mean()),
-            float(data.quality[:, i].std() / root),
-            np.eye(k)[i],
-        )
+        _measured(name, None, data.cost[:, i], data.quality[:, i], np.eye(k)[i])
         for i, name in enumerate(data.models)
     )
 
 
-def _curve(
-    name: str, play: Callable[[float | None], Outcome], budgets: Sequence[float]
-) -> tuple[Point, ...]:
-    points = []
-    for budget in sorted(budgets):
-        with suppress(InfeasibleBudgetError):
-            points.append(_point(name, play(budget), budget))
-    return tuple(points)
-
-
 def _point(name: str, outcome: Outcome, budget: float | None) -> Point:
-    error = float(outcome.quality.std() / np.sqrt(len(outcome.quality)))
-    return Point(name, budget, outcome.mean_cost, outcome.mean_quality, error, outcome.shares)
+    return _measured(name, budget, outcome.cost, outcome.quality, outcome.shares)
+
+
+def _measured(
+    name: str, budget: float | None, cost: FloatArray, quality: FloatArray, shares: FloatArray
+) -> Point:
+    root = np.sqrt(len(cost))
+    return Point(
+        name,
+        budget,
+        float(cost.mean()),
+        float(quality.mean()),
+        float(quality.std() / root),
+        shares,
+        float(cost.std() / root),
+    )
+
+
+def _labels(by: Sequence[object] | None, data: CascadeDataset) -> list[str]:
+    """A label for each query; none at all where there are none."""
+    labels = data.groups if by is None else by
+    if labels is None:
+        return []
+    if isinstance(labels, str) or len(labels) != len(data):
+        raise DataError(f"`by` must be a list of {len(data)} labels, one for each query")
+    return ["" if label is None else str(label) for label in labels]
+
+
+def _by_group(outcome: Outcome, labels: Sequence[str]) -> dict[str, FloatArray]:
+    """Who answered, label by label."""
+    names, which = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), outcome.run.shape[1]))
+    np.add.at(counts, (which, outcome.chosen), 1)
+    return dict(zip(names.tolist(), counts / counts.sum(axis=1, keepdims=True), strict=True))

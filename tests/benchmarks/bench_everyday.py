@@ -11,7 +11,6 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 from measuring import machine
 
 from cascade_engine import CascadeRouter, evaluate
@@ -49,28 +48,15 @@ def measure(pool):
     routers = {name: router.with_strategy(name) for name in STRATEGIES}
     evaluation = evaluate(routers, test)
     print(f"\n{' + '.join(pool)}\n{evaluation.table()}")
-    costs = [point.cost for point in evaluation.singles]
-    areas = {name: area(curve, min(costs), max(costs)) for name, curve in evaluation.curves.items()}
-    print("area under the curve:", {name: round(value, 4) for name, value in areas.items()})
     decision = decision_seconds(router, test)
     print(f"fit {fit_seconds:.2f} CPU-s, a session to its end {decision * 1e6:.0f} us CPU")
     return {
         "budget": budget,
         "fit_cpu_seconds": fit_seconds,
         "session_cpu_seconds": decision,
-        "area": areas,
+        "area": {name: evaluation.auc(name).value for name in evaluation.curves},
         **evaluation.to_dict(),
     }
-
-
-def area(curve, cheapest: float, dearest: float) -> float:
-    """Mean quality over budgets from what the cheapest to what the dearest model costs.
-
-    A curve that ends before that spends no more: its last quality holds from there on.
-    """
-    points = sorted((p.cost, p.quality) for p in curve)
-    budgets = np.linspace(cheapest, dearest, 1001)
-    return float(np.interp(budgets, *zip(*points, strict=True)).mean())
 
 
 def decision_seconds(router, test) -> float:

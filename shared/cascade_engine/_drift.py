@@ -1,0 +1,301 @@
+"""Whether fresh queries still look like those a router was fitted on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cascade_engine._arrays import is_number
+from cascade_engine._dataset import CascadeDataset
+from cascade_engine._report import in_columns
+from cascade_engine._summary import (
+    ESTIMATE,
+    RETURNED,
+    SHARE,
+    FittingSummary,
+    query_readings,
+    read_call,
+    share_readings,
+    summarize,
+    trigrams,
+    usualness,
+)
+from cascade_engine._two_samples import holm, ks, psi, two_means, two_proportions
+from cascade_engine._types import Query, Trace
+from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._router import CascadeRouter
+    from cascade_engine._summary import Readings
+
+__all__ = ["Drift", "FeatureDrift", "drift"]
+
+#: Readings of a feature below which nothing is said of it.
+_LEAST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """One feature of fresh queries against that of the fitting data.
+
+    Attributes:
+        name: of the feature.
+        reference: readings in the fitting data.
+        fresh: readings in fresh queries.
+        rise: fresh mean less the reference's, in standard deviations of the reference; 0 where
+            that has none.
+        psi: population stability index over ten bins with equally many reference readings: by
+            custom below 0.1 little has changed, and above 0.25 much. For estimates the square of
+            `rise`, which is the index of two normal distributions that are so far apart.
+        p_value: of the two-sample Kolmogorov-Smirnov test; for shares of the test of two
+            proportions, for estimates of that of two means; as it is.
+        adjusted: the same, for all features together (Holm).
+        moved: whether the change is more than chance and more than little.
+    """
+
+    name: str
+    reference: int
+    fresh: int
+    rise: float
+    psi: float
+    p_value: float
+    adjusted: float
+    moved: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What `drift` found.
+
+    Attributes:
+        features: all that were compared, the most moved first.
+        queries: number of fresh queries.
+        verdict: the finding in words.
+    """
+
+    features: tuple[FeatureDrift, ...]
+    queries: int
+    verdict: str
+
+    @property
+    def drifted(self) -> bool:
+        """Whether any feature moved."""
+        return bool(self.moved)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Names of the features that moved."""
+        return tuple(feature.name for feature in self.features if feature.moved)
+
+    def table(self) -> str:
+        """A line for each feature."""
+        rows = [
+            (
+                f.name,
+                str(f.reference),
+                str(f.fresh),
+                f"{f.rise:+.2f}",
+                f"{f.psi:.3f}",
+                f"{f.adjusted:.2g}",
+                "moved" if f.moved else "",
+            )
+            for f in self.features
+        ]
+        return in_columns([("feature", "fitted", "fresh", "rise", "PSI", "p", ""), *rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return {
+            "drifted": self.drifted,
+            "queries": self.queries,
+            "verdict": self.verdict,
+            "features": [feature.to_dict() for feature in self.features],
+        }
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def drift(
+    router: CascadeRouter,
+    fresh: Sequence[Trace | Query | str] | CascadeDataset,
+    *,
+    reference: FittingSummary | CascadeDataset | None = None,
+    alpha: float = 0.01,
+    least_psi: float = 0.1,
+) -> Drift:
+    """Compares fresh queries, and what came of them, with the fitting data. No labels are needed.
+
+    Of every query: its length, its wording, and the estimates before any answer. Of traces also
+    how often each model ran, how long, sure and dear its answers were, and the estimates of those
+    returned; only of traces without a failure and by the policy of the reference, for another
+    strategy or budget picks other queries for each model. (A cap on a query's cost, or models
+    that were ruled out, do so too, and a trace does not tell: leave such traces out.)
+
+    A feature has moved if the change is significant once all tests are counted, *and* large: with
+    many queries the least difference is significant, and with few a large one is chance.
+
+    Args:
+        router: fitted.
+        fresh: traces, or queries; each once, for repeated ones count as many.
+        reference: what `summarize` made of the fitting data, or that data itself. By default the
+            router's own `summary_`, where it has one.
+        alpha: probability of any false alarm where nothing has changed.
+        least_psi: population stability index from which a change is large.
+
+    Raises:
+        NotFittedError: the router has not been fitted, or has no summary and none is given.
+        DataError: fewer than 20 fresh queries, or a reference for other models.
+        ConfigurationError: a level outside (0, 1), or a negative index.
+    """
+    if not is_number(alpha) or not 0 < alpha < 1:
+        raise ConfigurationError(f"alpha must lie between 0 and 1, as 0.01 does, not {alpha!r}")
+    if not is_number(least_psi) or not least_psi >= 0:
+        raise ConfigurationError(f"least_psi must be a number >= 0, not {least_psi!r}")
+    summary = _reference(router, reference)
+    items = fresh.queries if isinstance(fresh, CascadeDataset) else list(fresh)
+    if len(items) < _LEAST:
+        raise DataError(
+            f"{len(items)} fresh queries are too few to compare: give at least {_LEAST} "
+            "(a hundred or more to notice anything)"
+        )
+    readings = _read(router, items, summary)
+    names = [
+        name
+        for name, values in readings.items()
+        if min(len(values), summary.counts.get(name, 0)) >= _LEAST
+    ]
+    tested = [_compared(summary, name, np.asarray(readings[name])) for name in names]
+    adjusted = holm(np.array([one.p_value for one in tested]))
+    features = [
+        _judged(one, float(p), moved=bool(p < alpha and one.psi >= least_psi))
+        for one, p in zip(tested, adjusted, strict=True)
+    ]
+    features.sort(key=lambda f: (not f.moved, -f.psi))
+    return Drift(tuple(features), len(items), _verdict(features, len(items), summary))
+
+
+def _reference(
+    router: CascadeRouter, given: FittingSummary | CascadeDataset | None
+) -> FittingSummary:
+    if not router.is_fitted:
+        raise NotFittedError("there is no fit to compare with: call fit first")
+    if isinstance(given, CascadeDataset):
+        return summarize(router, given)
+    found = getattr(router, "summary_", None) if given is None else given
+    if found is None:
+        raise NotFittedError(
+            "this router kept no summary of its fitting data: pass reference=summarize(router, "
+            "data), or the data itself"
+        )
+    if not isinstance(found, FittingSummary):
+        raise ConfigurationError(
+            f"reference must be a FittingSummary or a CascadeDataset, not {type(found).__name__}"
+        )
+    if found.models != router.models:
+        raise DataError(f"the reference is on {found.models}, the router on {router.models}")
+    return found
+
+
+def _read(
+    router: CascadeRouter, items: Sequence[Trace | Query | str], summary: FittingSummary
+) -> Readings:
+    """Readings by feature, the same that `summarize` takes."""
+    queries = [_query(item) for item in items]
+    nothing = np.zeros((len(queries), len(router.models)), dtype=bool)
+    before = router.quality.estimate(router.quality.begin(queries), nothing)[0]
+    readings = query_readings(router.models, queries, before)
+    readings["wording"] = [
+        usualness(trigrams(query.text), summary.trigrams, summary.queries, seen=False)
+        for query in queries
+    ]
+    expected = router.cost.predict(queries)
+    for item, costs in zip(items, expected, strict=True):
+        if isinstance(item, Trace) and _by_the_policy(item, summary):
+            for name, values in _read_trace(item, router.models, costs).items():
+                readings.setdefault(name, []).extend(values)
+    return readings
+
+
+def _query(item: Trace | Query | str) -> Query:
+    if isinstance(item, Trace):
+        return item.query
+    if isinstance(item, str):
+        return Query(item)
+    if isinstance(item, Query):
+        return item
+    raise ConfigurationError(f"fresh must be traces or queries, not {type(item).__name__}")
+
+
+def _by_the_policy(trace: Trace, summary: FittingSummary) -> bool:
+    """Whether the trace is of the reference's policy, and nothing came in between."""
+    return (
+        trace.fitted
+        and trace.chosen is not None
+        and not trace.failures
+        and trace.strategy == summary.strategy
+        and _same(trace.budget, summary.budget)
+        and set(trace.answers) <= set(summary.models)
+    )
+
+
+def _same(budget: float | None, other: float | None) -> bool:
+    return (math.inf if budget is None else budget) == (math.inf if other is None else other)
+
+
+def _read_trace(trace: Trace, models: Sequence[str], expected: FloatArray) -> Readings:
+    readings = share_readings(models, np.array([model in trace.answers for model in models]))
+    for model, answer in trace.answers.items():
+        column = models.index(model)
+        readings.update(read_call(model, answer, trace.costs[model], float(expected[column])))
+    if trace.chosen is not None:
+        returned = trace.decisions[-1].quality[trace.chosen]
+        readings[RETURNED] = [returned]
+    return readings
+
+
+def _compared(summary: FittingSummary, name: str, fresh: FloatArray) -> FeatureDrift:
+    kept, count = summary.values[name], summary.counts[name]
+    sizes = count, len(fresh)
+    spread = float(kept.std())
+    rise = (float(fresh.mean()) - float(kept.mean())) / spread if spread > 0 else 0.0
+    if name.startswith(ESTIMATE):
+        # Fitted on all but a fold, estimates differ a little from those fitted on all. Tests of
+        # whole distributions see that where they have few values; their means hardly move.
+        index, p_value = rise**2, two_means(kept, fresh, sizes)
+    elif name.startswith(SHARE):
+        index, p_value = psi(kept, fresh, sizes), two_proportions(kept, fresh, sizes)
+    else:
+        index, p_value = psi(kept, fresh, sizes), ks(kept, fresh, sizes)
+    return FeatureDrift(name, *sizes, rise, index, p_value, p_value, moved=False)
+
+
+def _judged(one: FeatureDrift, adjusted: float, *, moved: bool) -> FeatureDrift:
+    return FeatureDrift(
+        one.name, one.reference, one.fresh, one.rise, one.psi, one.p_value, adjusted, moved
+    )
+
+
+def _verdict(features: Sequence[FeatureDrift], fresh: int, summary: FittingSummary) -> str:
+    moved = [f for f in features if f.moved]
+    if not moved:
+        return (
+            f"No drift: {fresh} fresh queries look like the {summary.queries} that the router was "
+            f"fitted on, by {len(features)} features."
+        )
+    words = [f"{f.name} ({'higher' if f.rise > 0 else 'lower'}, PSI {f.psi:.2f})" for f in moved]
+    return (
+        f"Drift: {len(moved)} of {len(features)} features moved in {fresh} fresh queries: "
+        f"{', '.join(words)}. The estimates, and what the budget buys, may be off: grade some of "
+        "the fresh queries and fit again."
+    )
