@@ -61,8 +61,7 @@ def tune_on(strategy: Strategy, believe: Believe, quality: FloatArray, cost: Flo
     def frontier(strategy: Strategy) -> Frontier:
         return trace_frontier(Simulation(strategy, believe, quality=quality, cost=cost))
 
-    ready = strategy.tuned(TuningData(quality, cost, frontier))
-    return Tuned(ready, frontier(ready))
+    return Tuned(*strategy.learned(TuningData(quality, cost, frontier, believe)))
 
 
 def simulate(

@@ -8,6 +8,7 @@ import numpy as np
 
 from cascade_engine._arrays import check_shape, check_table, patterns
 from cascade_engine._expectation import check_covariance
+from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators import Estimates
 
@@ -102,6 +103,11 @@ class Beliefs:
         return Estimates(quality, sd, self.cost[rows], cov)
 
 
+@persistent(
+    "EstimatedBeliefs",
+    fields=("_estimator", "_evidence", "_cost"),
+    left_out={"_known": dict},
+)
 class EstimatedBeliefs:
     """What an estimator says of a data set's queries, worked out once per set of models run."""
 

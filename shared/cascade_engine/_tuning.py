@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cascade_engine._arrays import FloatArray, IntArray
     from cascade_engine._simulation import Ends, Simulation
 
-__all__ = ["Frontier", "Policy", "coin", "trace_frontier"]
+__all__ = ["Frontier", "Policy", "coin", "frontier_of_runs", "trace_frontier"]
 
 _ROUNDING = 1e-12
 _SLACK = 1e-9
@@ -130,6 +130,26 @@ def trace_frontier(simulation: Simulation) -> Frontier:
     lambdas: exact there, with the policies between mixed from their neighbours.
     """
     return _frontier(_exact(simulation) if simulation.is_exact else _on_a_grid(simulation))
+
+
+def frontier_of_runs(
+    lambdas: FloatArray, cost: FloatArray, quality: FloatArray, believed: FloatArray
+) -> Frontier:
+    """The frontier of policies already played on n queries.
+
+    Args:
+        lambdas: rising, shape (g,).
+        cost: what each query cost at each lambda, shape (n, g).
+        quality: how good the answer returned was, shape (n, g).
+        believed: what was believed of it, shape (n, g).
+    """
+    lam, quality = lambdas[::-1], quality[:, ::-1]
+
+    def change(of: int) -> FloatArray:
+        return np.asarray(((quality - quality[:, of : of + 1]) ** 2).mean(axis=0))
+
+    means = (table.mean(axis=0) for table in (cost[:, ::-1], quality, believed[:, ::-1]))
+    return _frontier(_Points(lam, *means, len(quality), change))
 
 
 def _progress(values: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ CascadeError
 │   └── UnknownPriceError               a cost was needed and no price is known
 ├── DataError (ValueError)              recorded data or labels that cannot be used
 ├── NotFittedError                      a fitted value was asked for before `fit`
+├── PersistenceError (ValueError)       a router that cannot be saved, or a file that is none
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "InfeasibleBudgetError",
     "NotFittedError",
+    "PersistenceError",
     "SessionStateError",
     "UnknownPriceError",
 ]
@@ -61,6 +63,10 @@ class DataError(CascadeError, ValueError):
 
 class NotFittedError(CascadeError):
     """A fitted value was asked for before `fit`."""
+
+
+class PersistenceError(CascadeError, ValueError):
+    """A router that cannot be saved, or a file that holds none that this library knows."""
 
 
 class SessionStateError(CascadeError, RuntimeError):

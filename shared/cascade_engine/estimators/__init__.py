@@ -1,19 +1,50 @@
-"""Estimators of quality and cost, one file each."""
+"""Estimators of quality and cost, and the signals they learn from; one file each."""
 
-from cascade_engine.estimators._base import CostEstimator, Estimates, QualityEstimator
+from cascade_engine.estimators._base import (
+    AnswerSignal,
+    CostEstimator,
+    Estimates,
+    ExAnteEstimator,
+    QualityEstimator,
+)
+from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.combination import CombinedBeliefs, GaussianCombiner
-from cascade_engine.estimators.cost import LinearCostEstimator, TokenCostEstimator
+from cascade_engine.estimators.combined import CombinedEstimator
+from cascade_engine.estimators.cost import (
+    LinearCostEstimator,
+    PoissonCostEstimator,
+    TokenCostEstimator,
+)
 from cascade_engine.estimators.logprob import LogprobEstimator
 from cascade_engine.estimators.prior import PriorEstimator
+from cascade_engine.estimators.signals import (
+    CallableSignal,
+    EffortSignal,
+    LogprobSignal,
+    RecordedSignal,
+    StructureSignal,
+)
+from cascade_engine.estimators.text import TextEstimator
 
 __all__ = [
+    "Agreement",
+    "AnswerSignal",
+    "CallableSignal",
     "CombinedBeliefs",
+    "CombinedEstimator",
     "CostEstimator",
+    "EffortSignal",
     "Estimates",
+    "ExAnteEstimator",
     "GaussianCombiner",
     "LinearCostEstimator",
     "LogprobEstimator",
+    "LogprobSignal",
+    "PoissonCostEstimator",
     "PriorEstimator",
     "QualityEstimator",
+    "RecordedSignal",
+    "StructureSignal",
+    "TextEstimator",
     "TokenCostEstimator",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer, Query
 
-__all__ = ["CostEstimator", "Estimates", "QualityEstimator"]
+__all__ = ["AnswerSignal", "CostEstimator", "Estimates", "ExAnteEstimator", "QualityEstimator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,53 @@ class QualityEstimator(ABC):
         for column in range(len(data.models)):
             self.observe(evidence, column, [row[column] for row in data.answers])
         return evidence
+
+
+class ExAnteEstimator(ABC):
+    """Estimates quality from the query alone: what most people call a router.
+
+    It need not be calibrated, nor hold for every query: a `CombinedEstimator` calibrates and
+    cross-fits it, weighs it against others, and goes on to learn from the answers.
+    """
+
+    @abstractmethod
+    def fit(self, data: CascadeDataset) -> Self:
+        """Learns from complete data and returns self."""
+
+    @abstractmethod
+    def predict(self, queries: Sequence[Query]) -> FloatArray:
+        """Expected quality of each model's answer in [0, 1], shape (n, k); NaN where unknown."""
+
+    def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
+        """`predict` on the fitting data, each row by a copy that was fitted on the other folds.
+
+        Args:
+            data: the n queries.
+            folds: number of each query's fold, shape (n,).
+
+        Returns:
+            Shape (n, k).
+        """
+        out = np.empty(data.quality.shape)
+        for fold in np.unique(folds):
+            held = folds == fold
+            rest = copy.deepcopy(self).fit(data.take(~held))
+            out[held] = rest.predict(
+                [q for q, is_held in zip(data.queries, held, strict=True) if is_held]
+            )
+        return out
+
+
+class AnswerSignal(ABC):
+    """Numbers read off a single answer, from which a `CombinedEstimator` learns its quality."""
+
+    @abstractmethod
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """The signal of each answer, shape (n, d).
+
+        A row with a NaN is unknown, which is neither good nor bad: the answer is then judged by
+        regressions that do without this signal.
+        """
 
 
 class CostEstimator(ABC):

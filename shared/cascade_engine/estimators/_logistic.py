@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 #: No estimate is ever more certain than this: a log-odds of about 6.9.
 CERTAINTY = 1e-3
 _CONSTANT = 1e-9
+_TALL = 20
 
 
+@persistent("Logistic")
 @dataclass(frozen=True, slots=True)
 class Logistic:
     """A fitted model: log-odds = intercept + coef . (x - mean) / scale.
@@ -65,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fit_logistic(
-    features: FloatArray, labels: FloatArray, *, strength: float = 1.0, rising: bool = False
+    features: FloatArray, labels: FloatArray, *, strength: float = 1.0, rising: int = 0
 ) -> Logistic:
     """Fits labels in [0, 1]; a fractional label counts as both outcomes, weighted.
 
@@ -73,9 +77,10 @@ def fit_logistic(
         features: array of shape (n, d).
         labels: array of shape (n,) in [0, 1].
         strength: inverse of the penalty, scikit-learn's `C`.
-        rising: the first feature is an out-of-fold estimate of the label and may not count against
-            it. Estimates that know nothing lean against the labels they have not seen (a fold rich
-            in good answers leaves the other folds poor), and a falling slope would read that back.
+        rising: so many of the first features are out-of-fold estimates of the label and may not
+            count against it. Estimates that know nothing lean against the labels they have not seen
+            (a fold rich in good answers leaves the other folds poor), and a falling slope would
+            read that back.
 
     When all labels are 0 or all are 1 there is nothing to separate: the fit is a constant,
     shrunk from certainty by Laplace's rule of succession.
@@ -91,8 +96,8 @@ def fit_logistic(
         return Logistic(low, high, mean, scale, zeros, float(logit(constant)))
     x = (features - mean) / scale
     coef, intercept = _solve(x, labels, strength)
-    if rising and coef[0] < 0:
-        x[:, 0] = 0.0
+    while (falling := np.flatnonzero(coef[:rising] < 0)).size:
+        x[:, falling] = 0.0
         coef, intercept = _solve(x, labels, strength)
     return Logistic(low, high, mean, scale, coef, intercept)
 
@@ -100,24 +105,32 @@ def fit_logistic(
 def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  only a fit pays for it
 
-    doubled = np.concatenate([x, x])
-    target = np.repeat([1, 0], len(labels))
-    weight = np.concatenate([labels, 1 - labels])
-    used = weight > 0
-    model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(doubled[used], target[used], sample_weight=weight[used])
+    weight = None
+    if ((labels > 0) & (labels < 1)).any():
+        x, weight = np.concatenate([x, x]), np.concatenate([labels, 1 - labels])
+        labels = np.repeat([1.0, 0.0], len(labels))
+        x, labels, weight = x[weight > 0], labels[weight > 0], weight[weight > 0]
+    # With far more rows than features a few Newton steps do.
+    solver = "newton-cholesky" if len(x) > _TALL * x.shape[1] else "lbfgs"
+    model = LogisticRegression(C=strength, max_iter=1000, solver=solver)
+    model.fit(x, labels, sample_weight=weight)
     coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
     return coef[0], float(intercept[0])
 
 
 def cross_logit(
-    features: FloatArray, labels: FloatArray, folds: IntArray, *, strength: float = 1.0
+    features: FloatArray,
+    labels: FloatArray,
+    folds: IntArray,
+    *,
+    strength: float = 1.0,
+    rising: int = 0,
 ) -> FloatArray:
     """Log-odds of each row, from a model fitted on the other folds."""
     out = np.empty(len(labels))
     for fold in np.unique(folds):
         held = folds == fold
-        model = fit_logistic(features[~held], labels[~held], strength=strength)
+        model = fit_logistic(features[~held], labels[~held], strength=strength, rising=rising)
         out[held] = model.logit(features[held])
     return out
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 #: A token the model held impossible counts as this: -inf and the like have no finite average.
 FLOOR = -20.0
 _UNSURE = math.log(0.5)
-#: Columns of `logprob_features` that need no log-probs.
-KNOWN_WITHOUT_LOGPROBS = slice(6, 8)
 
 
 def known_logprobs(answer: Answer) -> FloatArray | None:
@@ -34,28 +32,27 @@ def known_logprobs(answer: Answer) -> FloatArray | None:
 
 
 def logprob_features(answers: Sequence[Answer]) -> FloatArray:
-    """Features of each answer, shape (n, 8); NaN where they rest on unknown log-probs.
+    """Features of each answer, shape (n, 7); NaN where log-probs are unknown.
 
     Columns: mean, lowest, first and summed log-prob (the sum on a log scale), share of tokens
-    below one half, standard deviation; then, always known, log length of the text and whether the
-    answer was cut off.
+    below one half, standard deviation, geometric mean probability.
     """
     return np.array([_row(answer) for answer in answers])
 
 
 def _row(answer: Answer) -> list[float]:
-    always = [math.log1p(len(answer.text)), float(answer.finish_reason == "length")]
     values = known_logprobs(answer)
     if values is None:
-        return [math.nan] * 6 + always
+        return [math.nan] * 7
+    mean = float(values.mean())
     return [
-        float(values.mean()),
+        mean,
         float(values.min()),
         float(values[0]),
         math.log1p(-float(values.sum())),
         float((values < _UNSURE).mean()),
         float(values.std()),
-        *always,
+        math.exp(mean),
     ]
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,7 +37,7 @@ def shape_features(text: str) -> list[float]:
         math.log1p(text.count("\n")),
         text.count("?") / letters,
         sum(map(str.isupper, text)) / letters,
-        float(len(_CODE.findall(text)) > 0),
+        float(_CODE.search(text) is not None),
     ]
 
 
@@ -44,6 +46,7 @@ def _terms(text: str) -> list[str]:
     return words + [f"{a} {b}" for a, b in pairwise(words)]
 
 
+@persistent("QueryFeatures", fitted=("vocabulary_", "idf_", "projection_"))
 class QueryFeatures:
     """Ex-ante features, learned from the queries alone: no label is seen.
 
@@ -53,6 +56,9 @@ class QueryFeatures:
         max_terms: the most frequent so many are kept.
         seed: of the randomised decomposition.
     """
+
+    #: The words' columns: coordinates in one space, behind the features of the shape.
+    space = slice(len(shape_features("")), None)
 
     def __init__(
         self, *, components: int = 32, min_count: int = 3, max_terms: int = 4000, seed: int = 0
@@ -105,9 +111,20 @@ class QueryFeatures:
         return columns, weights / norm
 
     def transform(self, texts: Sequence[str]) -> FloatArray:
-        """Features of each text, shape (n, d)."""
-        return np.stack([self._row(text) for text in texts])
+        """Features of each text, shape (n, d): its shape, and its words."""
+        out = np.empty((len(texts), self.space.start + self.projection_.shape[1]))
+        for row, text in zip(out, texts, strict=True):
+            row[: self.space.start] = shape_features(text)
+            row[self.space] = self._words(text)
+        return out
 
-    def _row(self, text: str) -> FloatArray:
+    def words(self, texts: Sequence[str]) -> FloatArray:
+        """The words' part alone, shape (n, components); all 0 where no word is known."""
+        out = np.empty((len(texts), self.projection_.shape[1]))
+        for row, text in zip(out, texts, strict=True):
+            row[:] = self._words(text)
+        return out
+
+    def _words(self, text: str) -> FloatArray:
         columns, weights = self._weights(Counter(_terms(text)))
-        return np.concatenate([shape_features(text), weights @ self.projection_[columns]])
+        return np.asarray(weights @ self.projection_[columns])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._arrays import check_shape, check_table, patterns
+from cascade_engine._registry import persistent
 from cascade_engine.errors import DataError, NotFittedError
 from cascade_engine.estimators._base import Estimates
 
@@ -21,6 +22,9 @@ __all__ = ["CombinedBeliefs", "GaussianCombiner"]
 _LEAST = 1e-4
 
 
+@persistent(
+    "GaussianCombiner", fitted=("mean_", "covariance_", "share_before_", "share_after_")
+)
 class GaussianCombiner:
     """Combines what is known of all models into the belief about each.
 

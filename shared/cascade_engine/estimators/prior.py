@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators._base import QualityEstimator
 from cascade_engine.estimators._logprob_features import confidence
@@ -26,6 +27,7 @@ class _Evidence:
     post: FloatArray  # (n, k), NaN until a model has answered
 
 
+@persistent("PriorEstimator", fields=("priors",))
 class PriorEstimator(QualityEstimator):
     """Priors, and after an answer the geometric mean of its token probabilities.
 

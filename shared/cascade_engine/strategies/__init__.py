@@ -11,6 +11,7 @@ from cascade_engine.strategies._base import (
 )
 from cascade_engine.strategies.cascade_routing import CascadeRouting
 from cascade_engine.strategies.cascading import Cascading
+from cascade_engine.strategies.fitted_value_iteration import FittedValueIteration
 from cascade_engine.strategies.mixing import RandomMixing
 from cascade_engine.strategies.reservation_index import ReservationIndex
 from cascade_engine.strategies.routing import Routing
@@ -23,6 +24,7 @@ __all__ = [
     "STRATEGIES",
     "CascadeRouting",
     "Cascading",
+    "FittedValueIteration",
     "ListedStrategy",
     "Options",
     "Piece",
@@ -39,6 +41,7 @@ __all__ = [
 STRATEGIES: dict[str, type[Strategy]] = {
     cls.name: cls
     for cls in (
+        FittedValueIteration,
         CascadeRouting,
         Cascading,
         Routing,

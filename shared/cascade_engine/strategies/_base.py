@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._simulation import Believe
     from cascade_engine._tuning import Frontier
 
 __all__ = ["STOP", "ListedStrategy", "Options", "Piece", "Strategy", "TuningData"]
@@ -32,11 +33,14 @@ class TuningData:
         quality: how good each answer was, shape (n, k).
         cost: what it cost, shape (n, k).
         frontier: the cost-quality frontier of any strategy on this data.
+        believe: what is believed of the queries in any state, by estimators that have not seen
+            their labels.
     """
 
     quality: FloatArray
     cost: FloatArray
     frontier: Callable[[Strategy], Frontier]
+    believe: Believe
 
 
 class Strategy(ABC):
@@ -57,6 +61,15 @@ class Strategy(ABC):
         """The strategy as it is to be used after a fit on that data: by default itself."""
         del data
         return self
+
+    def learned(self, data: TuningData) -> tuple[Strategy, Frontier]:
+        """The strategy as `tuned` has it, and its frontier on that data.
+
+        One that learns much from the labels itself must trace the frontier by decisions that have
+        not seen them, or it would promise too much.
+        """
+        ready = self.tuned(data)
+        return ready, data.frontier(ready)
 
     def setting(self, lam: float) -> dict[str, float]:
         """Lambda as users of this strategy know it, by name."""

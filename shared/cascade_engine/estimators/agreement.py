@@ -1,0 +1,53 @@
+"""Agreement between the answers of different models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine.extraction import agree, automatic, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._types import Answer, Query
+    from cascade_engine.extraction import Canonical, Extract
+
+__all__ = ["Agreement"]
+
+
+class Agreement:
+    """Whether answers say the same: the strongest of the cheap signals.
+
+    Models rarely agree on a wrong answer unless they share a misconception, and a pair that differs
+    has at most one good answer where only one can be good.
+
+    Args:
+        extract: how the final answer is read from a text, see `cascade_engine.extraction`; by
+            default what the question and the answer call for.
+    """
+
+    def __init__(self, extract: Extract = automatic) -> None:
+        self.extract = extract
+
+    def finals(self, queries: Sequence[Query], answers: Sequence[Answer]) -> list[Canonical]:
+        """The final answers in canonical form."""
+        return [
+            canonical(query.text, answer.text, extract=self.extract)
+            for query, answer in zip(queries, answers, strict=True)
+        ]
+
+    def compare(self, one: Sequence[Canonical], other: Sequence[Canonical]) -> FloatArray:
+        """Agreement of each pair in [0, 1], shape (n,)."""
+        return np.array([agree(a, b) for a, b in zip(one, other, strict=True)])
+
+    def table(self, finals: Sequence[Sequence[Canonical]]) -> FloatArray:
+        """Agreement of all k models on n queries, shape (n, k, k), 1 on the diagonal."""
+        k, n = len(finals), len(finals[0])
+        out = np.tile(np.eye(k), (n, 1, 1))
+        for i in range(k):
+            for j in range(i):
+                out[:, i, j] = out[:, j, i] = self.compare(finals[i], finals[j])
+        return out

@@ -1,0 +1,226 @@
+"""The combiner: every signal, of all models, under any set of models run."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
+from cascade_engine.estimators._base import (
+    AnswerSignal,
+    ExAnteEstimator,
+    QualityEstimator,
+    rows_where,
+)
+from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks
+from cascade_engine.estimators._logistic import expit, group_folds, logit, one_thread
+from cascade_engine.estimators._pooling import Bank, Seen, fit_pooled, pooled_features
+from cascade_engine.estimators.agreement import Agreement
+from cascade_engine.estimators.signals import EffortSignal, LogprobSignal, StructureSignal
+from cascade_engine.estimators.text import TextEstimator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._types import Answer, Query
+    from cascade_engine.extraction import Canonical
+
+__all__ = ["CombinedEstimator"]
+
+_FEWEST = 10
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What is known of n queries.
+
+    Attributes:
+        queries: the queries.
+        seen: log-odds and agreement.
+        finals: of each model that has been observed, the answers in canonical form.
+        folds: which of the fitted regressions are to be used, shape (n,).
+    """
+
+    queries: Sequence[Query]
+    seen: Seen
+    finals: dict[int, list[Canonical]]
+    folds: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What is learned, in the order in which it is used."""
+
+    before: list[ExAnteEstimator]
+    ante: list[BlockLogistic]
+    own: list[BlockLogistic]
+    answered: Bank
+    waiting: Bank
+    resolution: FloatArray
+
+
+class CombinedEstimator(QualityEstimator):
+    """Calibrated probabilities of a good answer, from all signals together.
+
+    Three stages of logistic regression, each on out-of-fold estimates of the one before:
+
+    1. *before*: what the ex-ante estimators say of each model, from the query;
+    2. *own*: that, and the signals of the model's own answer;
+    3. *pooled*: that, and what the other answers say: who agrees with whom, and how sure each is.
+
+    The third looks at every query under many sets of models run, through features that mean the
+    same for any set. One regression per model serves them all, in place of one per set.
+
+    The uncertainty handed to the strategies is that of the estimate to come: quality in [0, 1] with
+    mean q has a variance of at most q (1 - q), of which a share, learned, is resolved by the answer.
+
+    Args:
+        parts: `ExAnteEstimator`s, `AnswerSignal`s, and at most one `Agreement`. By default
+            `TextEstimator()`, `LogprobSignal()`, `EffortSignal()`, `StructureSignal()` and
+            `Agreement()`.
+        folds: folds of the cross-fitting.
+        seed: of the folds and of the sample of run sets.
+
+    Raises:
+        ConfigurationError: a part is none of these.
+    """
+
+    def __init__(
+        self,
+        *parts: ExAnteEstimator | AnswerSignal | Agreement,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> None:
+        if folds < 2:  # noqa: PLR2004
+            raise ConfigurationError(f"cross-fitting needs at least 2 folds, not {folds}")
+        given = parts or (
+            TextEstimator(seed=seed),
+            LogprobSignal(),
+            EffortSignal(),
+            StructureSignal(),
+            Agreement(),
+        )
+        self.before = [part for part in given if isinstance(part, ExAnteEstimator)]
+        self.signals = [part for part in given if isinstance(part, AnswerSignal)]
+        compared = [part for part in given if isinstance(part, Agreement)]
+        strange = [
+            p for p in given if not isinstance(p, (ExAnteEstimator, AnswerSignal, Agreement))
+        ]
+        if strange or len(compared) > 1:
+            raise ConfigurationError(
+                f"a CombinedEstimator takes ex-ante estimators, answer signals and at most one "
+                f"Agreement, not {strange or compared}"
+            )
+        self.agreement = compared[0] if compared else None
+        self.folds = folds
+        self.seed = seed
+
+    def fit(self, data: CascadeDataset) -> CombinedEstimator:
+        """Learns from complete data.
+
+        Raises:
+            DataError: fewer than 10 distinct queries.
+        """
+        texts = [query.text for query in data.queries]
+        distinct = len(set(texts))
+        if distinct < _FEWEST:
+            raise DataError(
+                f"{distinct} distinct queries are too few to learn from: give at least {_FEWEST} "
+                "(a few hundred for estimates worth having)"
+            )
+        with one_thread():
+            self._learn(data, group_folds(texts, self.folds, self.seed))
+        return self
+
+    def _learn(self, data: CascadeDataset, folds: IntArray) -> None:
+        before = [copy.deepcopy(part).fit(data) for part in self.before]
+        crossed = [part.cross_predict(data, folds) for part in self.before]
+        said = _ante_blocks(crossed, data.quality.shape)
+        ante_fits, ante = fit_blocks(said, data.quality, folds, rising=len(crossed))
+        blocks = [
+            self._own_blocks(ante[:, i], data.queries, [row[i] for row in data.answers])
+            for i in range(len(data.models))
+        ]
+        own_fits, own = fit_blocks(blocks, data.quality, folds, rising=1)
+        seen = Seen(ante, own, self._compare_all(data))
+        pooled = fit_pooled(seen, data.quality, folds, self.seed)
+        self._fit = _Fit(before, ante_fits, own_fits, *pooled)
+        self._cross = _Evidence(data.queries, seen, {}, folds)
+
+    def _own_blocks(
+        self, ante: FloatArray, queries: Sequence[Query], answers: Sequence[Answer]
+    ) -> list[FloatArray]:
+        length = np.log1p([len(answer.text) for answer in answers])
+        return [
+            np.column_stack([ante, length]),
+            *(signal.read(queries, answers) for signal in self.signals),
+        ]
+
+    def _compare_all(self, data: CascadeDataset) -> FloatArray | None:
+        if self.agreement is None:
+            return None
+        k = len(data.models)
+        finals = [self.agreement.finals(data.queries, [r[i] for r in data.answers]) for i in range(k)]
+        return self.agreement.table(finals)
+
+    def _fitted(self) -> _Fit:
+        try:
+            return self._fit
+        except AttributeError:
+            raise NotFittedError("CombinedEstimator has not been fitted: call fit first") from None
+
+    def cross_evidence(self) -> _Evidence:
+        """Out-of-fold evidence on the fitting data."""
+        self._fitted()
+        return self._cross
+
+    def begin(self, queries: Sequence[Query]) -> _Evidence:
+        """Evidence from the queries alone."""
+        fit = self._fitted()
+        n, k = len(queries), len(fit.ante)
+        blocks = _ante_blocks([part.predict(queries) for part in fit.before], (n, k))
+        ante = np.column_stack([m.logit(own) for m, own in zip(fit.ante, blocks, strict=True)])
+        agreement = None if self.agreement is None else np.tile(np.eye(k), (n, 1, 1))
+        seen = Seen(ante, np.full((n, k), np.nan), agreement)
+        return _Evidence(queries, seen, {}, np.full(n, -1))
+
+    def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
+        """Adds one model's answers."""
+        seen, own = evidence.seen, self._fitted().own[model]
+        blocks = self._own_blocks(seen.ante[:, model], evidence.queries, answers)
+        seen.own[:, model] = own.logit(blocks)
+        if self.agreement is not None and seen.agreement is not None:
+            finals = self.agreement.finals(evidence.queries, answers)
+            for other, theirs in evidence.finals.items():
+                alike = self.agreement.compare(finals, theirs)
+                seen.agreement[:, model, other] = seen.agreement[:, other, model] = alike
+            evidence.finals[model] = finals
+
+    def estimate(self, evidence: _Evidence, run: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Probability of a good answer per model, and the spread of what it may become."""
+        fit = self._fitted()
+        quality, sd = np.empty(run.shape), np.zeros(run.shape)
+        for columns, mask in rows_where(run):
+            rows = np.flatnonzero(mask)
+            rest = [i for i in range(run.shape[1]) if i not in columns]
+            folds = evidence.folds[rows]
+            answered, waiting = pooled_features(evidence.seen.at(rows), columns, rest)
+            if columns:
+                log_odds = fit.answered.logit(folds, columns, answered)
+                quality[np.ix_(rows, columns)] = expit(log_odds)
+            if rest:
+                p = expit(fit.waiting.logit(folds, rest, waiting))
+                quality[np.ix_(rows, rest)] = p
+                sd[np.ix_(rows, rest)] = np.sqrt(fit.resolution[rest] * p * (1 - p))
+        return quality, sd
+
+
+def _ante_blocks(said: Sequence[FloatArray], shape: tuple[int, int]) -> list[list[FloatArray]]:
+    """For each model a block for each estimator: its log-odds, or NaN where it says nothing."""
+    tables = [logit(table) for table in said] or [np.zeros(shape)]
+    return [[table[:, i : i + 1] for table in tables] for i in range(shape[1])]

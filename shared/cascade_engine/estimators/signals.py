@@ -1,0 +1,137 @@
+"""Signals of single answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.estimators._base import AnswerSignal
+from cascade_engine.estimators._logprob_features import logprob_features
+from cascade_engine.structure import structure_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._types import Answer, Query, Usage
+
+__all__ = [
+    "CallableSignal",
+    "EffortSignal",
+    "LogprobSignal",
+    "RecordedSignal",
+    "StructureSignal",
+]
+
+
+class LogprobSignal(AnswerSignal):
+    """Summary features of the token log-probabilities: mean, lowest, first, sum, spread.
+
+    Unknown where the provider reports none.
+    """
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Shape (n, 7)."""
+        del queries
+        return logprob_features(answers)
+
+
+class EffortSignal(AnswerSignal):
+    """How much a model wrote, and thought, before it was done: hard questions take longer.
+
+    Unknown where the provider reports no usage.
+    """
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Log of the output and of the reasoning tokens, shape (n, 2)."""
+        del queries
+        return np.array([_effort(answer.usage) for answer in answers])
+
+
+def _effort(usage: Usage | None) -> list[float]:
+    if usage is None:
+        return [np.nan, np.nan]
+    return [np.log1p(usage.output_tokens), np.log1p(usage.reasoning_tokens)]
+
+
+class StructureSignal(AnswerSignal):
+    """Validity and signs of failure: JSON, schema, tool calls, refusal, truncation, repetition.
+
+    What does not apply to an answer counts as in order.
+
+    Args:
+        schema: JSON schema that every answer must meet; by default that of its query.
+        validator: a pydantic model, or a callable that raises or returns False on a bad answer.
+    """
+
+    def __init__(
+        self, *, schema: Mapping[str, Any] | None = None, validator: Callable[..., Any] | None = None
+    ) -> None:
+        self.schema = schema
+        self.validator = validator
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Shape (n, 11), the columns of `cascade_engine.structure.STRUCTURE_COLUMNS`."""
+        table = structure_table(queries, answers, schema=self.schema, validator=self.validator)
+        return np.where(np.isnan(table), _IN_ORDER, table)
+
+
+#: What stands for a sign that does not apply: the four validities are good, all else is absent.
+_IN_ORDER = np.array([1.0] * 4 + [0.0] * 7)
+
+
+class RecordedSignal(AnswerSignal):
+    """Numbers recorded with the answers, in `Answer.signals`: a judge's score, say.
+
+    Args:
+        names: of the numbers. Unknown where one is missing.
+    """
+
+    def __init__(self, *names: str) -> None:
+        if not names:
+            raise ConfigurationError("RecordedSignal needs the name of at least one signal")
+        self.names = names
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Shape (n, number of names)."""
+        del queries
+        return np.array([[a.signals.get(name, np.nan) for name in self.names] for a in answers])
+
+
+class CallableSignal(AnswerSignal):
+    """Whatever a function says of an answer: a verifier, a unit test, a heuristic.
+
+    Args:
+        function: `function(query, answer)` returns a number, or None where it cannot tell.
+    """
+
+    def __init__(self, function: Callable[[Query, Answer], float | None]) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"a signal must be a function, not {function!r}")
+        self.function = function
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Shape (n, 1).
+
+        Raises:
+            DataError: the function returned something else than a finite number or None.
+        """
+        return np.array([[self._one(q, a)] for q, a in zip(queries, answers, strict=True)])
+
+    def _one(self, query: Query, answer: Answer) -> float:
+        value = self.function(query, answer)
+        if value is None:
+            return float("nan")
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not np.isfinite(number):
+            raise DataError(
+                f"the signal {self.function!r} returned {value!r} for {query.text[:60]!r}: it must "
+                "be a finite number, or None where it cannot tell"
+            )
+        return number

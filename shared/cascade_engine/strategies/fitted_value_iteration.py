@@ -1,0 +1,143 @@
+"""Fitted value iteration: what going on is worth is learned, not derived from a spread."""
+
+from __future__ import annotations
+
+import copy
+from math import comb
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine._arrays import highest, is_whole
+from cascade_engine._tuning import Frontier, frontier_of_runs
+from cascade_engine._values import Values, learn_values
+from cascade_engine.errors import ConfigurationError, NotFittedError
+from cascade_engine.estimators import Estimates
+from cascade_engine.estimators._base import rows_where
+from cascade_engine.strategies._base import STOP, Strategy
+
+if TYPE_CHECKING:
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.strategies._base import TuningData
+
+__all__ = ["FittedValueIteration"]
+
+#: The most sets of models that values are learned for.
+_SETS = 500
+
+
+class FittedValueIteration(Strategy):
+    """Runs the model whose answer gains most over stopping, by values learned from complete data.
+
+    The other strategies derive the value of asking from a mean and a spread, as if the models'
+    qualities were independent and the highest estimate were unbiased. Neither is so: answers that
+    agree are one answer, and the highest of several noisy estimates is too high. Here the value of
+    every set of models run is learned backwards, from the sets of `max_depth` models to none:
+    regression of what was gained by going on, by the best decisions from there, on all that is
+    believed in that state (Tsitsiklis and Van Roy 2001, 'Regression methods for pricing complex
+    American-style options', IEEE Transactions on Neural Networks 12). Decisions on the fitting data
+    are by predictions that leave the query out.
+
+    Args:
+        max_depth: the most models that may answer one query.
+        trust: weight of the estimate, against the label, as the value of an answer held. Labels are
+            unbiased and noisy; estimates are smooth, and wrong where they are not calibrated.
+
+    Attributes:
+        values_: what was learned.
+    """
+
+    name = "fitted_value_iteration"
+    values_: Values
+
+    def __init__(self, *, max_depth: int = 3, trust: float = 0.7) -> None:
+        if not (is_whole(max_depth) and max_depth >= 1):
+            raise ConfigurationError(f"max_depth must be a whole number >= 1, not {max_depth!r}")
+        if not 0 <= trust <= 1:
+            raise ConfigurationError(f"trust must be a number from 0 to 1, not {trust!r}")
+        self.max_depth = max_depth
+        self.trust = trust
+
+    def learned(self, data: TuningData) -> tuple[FittedValueIteration, Frontier]:
+        """With values learned from that data, and their frontier by leave-one-out decisions."""
+        new = copy.copy(self)
+        depth = min(int(self.max_depth or 1), data.quality.shape[1])
+        new.values_, runs = learn_values(
+            data.believe,
+            data.quality,
+            data.cost,
+            depth=depth,
+            pool=_pool(data, depth),
+            trust=self.trust,
+        )
+        return new, frontier_of_runs(new.values_.lambdas, *runs)
+
+    def tuned(self, data: TuningData) -> FittedValueIteration:
+        """With values learned from that data."""
+        return self.learned(data)[0]
+
+    def _learned_values(self) -> Values:
+        try:
+            return self.values_
+        except AttributeError:
+            raise NotFittedError(
+                f"{self.name} learns its values from data: fit a router with it, or `tune` it"
+            ) from None
+
+    def decide(
+        self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
+    ) -> IntArray:
+        """The model of the largest gain, or `STOP` where there is none."""
+        out = np.full(len(run), STOP)
+        for columns, rows in rows_where(run):
+            if len(columns) < int(self.max_depth or 1):
+                out[rows] = self._next(columns, estimates.at(rows), available[rows], lam[rows])
+        return out
+
+    def _next(
+        self, run: tuple[int, ...], estimates: Estimates, available: BoolArray, lam: FloatArray
+    ) -> IntArray:
+        """The same for queries with one set of models run."""
+        values = self._learned_values()
+        known = tuple(i for i in run if i in values.pool)
+        state = values.states.get(known)
+        gain = np.full(available.shape, -np.inf)
+        if state is not None:
+            gain[:, state.waiting] = values.gains(known, estimates.quality, estimates.cost, lam)
+        if run and not known:  # the value of an answer outside the pool was not learned
+            gain -= highest(estimates.quality[:, list(run)])[:, None]
+        gain = np.where(available, gain, -np.inf)
+        best = gain.argmax(axis=1)
+        if run:
+            return np.where(highest(gain) > 0, best, STOP)
+        # Something must run: where no model that was planned for can, the best by itself.
+        alone = np.where(available, estimates.quality - lam[:, None] * estimates.cost, -np.inf)
+        unplanned = np.isneginf(highest(gain))
+        best = np.where(unplanned, alone.argmax(axis=1), best)
+        return np.where(available.any(axis=1), best, STOP)
+
+
+def _pool(data: TuningData, depth: int) -> tuple[int, ...]:
+    """The models planned for: all, or of many those that together serve best.
+
+    Greedily: the model that adds most to the mean quality less lambda times cost of the best answer
+    in the pool, over lambdas from where cost hardly counts to where it is all that counts.
+    """
+    k = data.quality.shape[1]
+    size = k
+    while sum(comb(size, d) for d in range(depth + 1)) > _SETS and size > 1:
+        size -= 1
+    if size == k:
+        return tuple(range(k))
+    means = data.cost.mean(axis=0)
+    scale = float(np.median(means[means > 0])) if (means > 0).any() else 1.0
+    lam = np.append(0.0, np.geomspace(1e-2, 1e1, 8)) / scale
+    worth = data.quality[:, :, None] - means[:, None] * lam  # (n, k, lambdas)
+    pool: list[int] = []
+    best = np.full((len(worth), len(lam)), -np.inf)
+    for _ in range(size):
+        totals = np.array([np.maximum(worth[:, i], best).mean() for i in range(k)])
+        totals[pool] = -np.inf
+        pool.append(int(totals.argmax()))
+        best = np.maximum(best, worth[:, pool[-1]])
+    return tuple(sorted(pool))
