@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from cascade_engine import Query
+    from cascade_engine._advisers import Adviser
     from langchain_cascade.chat_models import CascadeRoutingLLM
 
 
@@ -34,4 +35,16 @@ def children_of(cascade: CascadeRoutingLLM) -> Children:
     def asking(method: Any) -> dict[str, Any]:
         return {name: partial(method, Call(name), run=run) for name in cascade.models}
 
-    return Children(asking(cascade._ask), asking(cascade._aask), cascade.router.charge, read)
+    def advising(adviser: Adviser, method: Any) -> Any:
+        def ask(prompt: str) -> Any:
+            call = Call(adviser.name, purpose=adviser.purpose, prompt=prompt)
+            return method(call, [], run=run)
+
+        return ask
+
+    advisers = {
+        each: (advising(each, cascade._ask), advising(each, cascade._aask))
+        for each in cascade.router.advisers
+    }
+    asks = (asking(cascade._ask), asking(cascade._aask))
+    return Children(*asks, cascade.router.charge, read, advisers)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import (
     ConfigDict,
@@ -37,7 +38,7 @@ from cascade_engine import (
 )
 from cascade_engine._gathering import Gathering
 from cascade_engine._saved_cascades import restore, save_cascade
-from langchain_cascade._children import name_children
+from langchain_cascade._children import name_advisers, name_children
 from langchain_cascade._learning import children_of
 from langchain_cascade._live import Live
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
     from typing_extensions import Self
 
+    from cascade_engine._advisers import Adviser
     from cascade_engine._collection import Collection
 
 __all__ = ["CascadeRoutingLLM"]
@@ -110,6 +112,11 @@ class CascadeRoutingLLM(BaseChatModel):
         seed: of the coin that mixes two policies to meet a budget exactly.
         clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;
             otherwise it raises.
+        judge: a chat model that scores drafts once the cascade is fitted, or a pair
+            `(ChatJudge(...), chat model)`. It is priced, and recorded, as "judge". Not the `judge`
+            of `fit`, which says what is right.
+        llm_router: a chat model that predicts from the query alone who will answer well, or a pair
+            `(ChatRouter(...), chat model)`. It is priced, and recorded, as "llm_router".
 
     Raises:
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
@@ -129,8 +136,11 @@ class CascadeRoutingLLM(BaseChatModel):
     priors: list[float] | None = None
     seed: int = 0
     clamp_budget: bool = False
+    judge: SkipValidation[Any] = None
+    llm_router: SkipValidation[Any] = None
 
     _router: CascadeRouter = PrivateAttr()
+    _advisers: dict[Adviser, Runnable[Any, Any]] = PrivateAttr()
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -152,6 +162,9 @@ class CascadeRoutingLLM(BaseChatModel):
         super().model_post_init(context)
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        self._advisers = name_advisers(
+            {"judge": self.judge, "llm_router": self.llm_router}, list(self.models)
+        )
         self._router = CascadeRouter(
             list(self.models),
             strategy=self.strategy,
@@ -163,6 +176,7 @@ class CascadeRoutingLLM(BaseChatModel):
             priors=self.priors,
             seed=self.seed,
             clamp_budget=self.clamp_budget,
+            advisers=list(self._advisers),
         )
 
     @property
@@ -178,6 +192,7 @@ class CascadeRoutingLLM(BaseChatModel):
     def _identifying_params(self) -> Mapping[str, Any]:
         return {
             "models": {name: repr(child) for name, child in self.models.items()},
+            "advisers": {each.name: repr(model) for each, model in self._advisers.items()},
             "prices": repr(self.prices),
             "cost": repr(self.cost),
             "priors": self.priors,
@@ -213,6 +228,17 @@ class CascadeRoutingLLM(BaseChatModel):
     async def acollect(self, questions: Sequence[LanguageModelInput], **options: Any) -> Collection:
         """`collect`, without blocking the event loop."""
         return await children_of(self).acollect(questions, options)
+
+    def advise(self, data: CascadeDataset, **options: Any) -> CascadeDataset:
+        """Asks the judge and the router about a labelled data set, as `fit` does by itself.
+
+        What comes of it is for `cascade_engine.advisers.judge_report`, and for several fits.
+
+        Args:
+            data: the data set, which is left as it is.
+            **options: those of `cascade_engine.advisers.advise`.
+        """
+        return children_of(self).advise(data, options)
 
     def fit(
         self,
@@ -324,7 +350,8 @@ class CascadeRoutingLLM(BaseChatModel):
             path: of the folder.
             models: children of the same names, in any order, as for the constructor.
             supply: what could not be saved, by its place, as `save` returned them.
-            **fields: fields of the constructor that are not saved, such as `callbacks`.
+            **fields: fields of the constructor that are not saved, such as `callbacks`; and
+                `judge` and `llm_router`, if it was saved with them.
 
         Raises:
             ConfigurationError: children of other names, or a field that was saved.
@@ -332,7 +359,7 @@ class CascadeRoutingLLM(BaseChatModel):
                 something that `supply` lacks.
         """
         router, children, saved = restore(path, name_children(models), fields, supply)
-        cascade = cls(models=children, **saved, **fields)
+        cascade = cls(models=children, **saved)
         cascade._router = router
         return cascade
 
@@ -484,9 +511,11 @@ class CascadeRoutingLLM(BaseChatModel):
         session: Session | None = None,
         **kwargs: Any,
     ) -> Answer:
-        run.announce(session)
+        asked, given, options = self._asked(call, messages, kwargs)
+        if not call.is_advice:
+            run.announce(session)
         start = time.perf_counter()
-        output = self.models[call.model].invoke(messages, run.child(call.model), **kwargs)
+        output = asked.invoke(given, run.child(call.model), **options)
         return answer_of(as_message(call.model, output), time.perf_counter() - start)
 
     async def _aask(
@@ -497,10 +526,21 @@ class CascadeRoutingLLM(BaseChatModel):
         session: Session | None = None,
         **kwargs: Any,
     ) -> Answer:
-        await run.aannounce(session)
+        asked, given, options = self._asked(call, messages, kwargs)
+        if not call.is_advice:
+            await run.aannounce(session)
         start = time.perf_counter()
-        output = await self.models[call.model].ainvoke(messages, run.child(call.model), **kwargs)
+        output = await asked.ainvoke(given, run.child(call.model), **options)
         return answer_of(as_message(call.model, output), time.perf_counter() - start)
+
+    def _asked(
+        self, call: Call, messages: list[BaseMessage], options: dict[str, Any]
+    ) -> tuple[Runnable[Any, Any], list[BaseMessage], dict[str, Any]]:
+        """Who is asked what, with which keywords: an adviser gets its prompt, and no tools."""
+        if call.prompt is None:
+            return self.models[call.model], messages, options
+        asked = next(m for each, m in self._advisers.items() if each.name == call.model)
+        return asked, [HumanMessage(call.prompt)], {}
 
 
 def _with_stop(stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:

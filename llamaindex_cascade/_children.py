@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LLMMetadata
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LLMMetadata,
+)
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -20,9 +25,8 @@ from llamaindex_cascade._messages import answer_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-    from llama_index.core.base.llms.types import ChatMessage
-
     from cascade_engine import Answer
+    from cascade_engine._advisers import Adviser
     from llamaindex_cascade._messages import Response
 
 _NAMES = ("model", "model_name", "model_id", "deployment_name", "name")
@@ -43,6 +47,11 @@ class Request:
     asked: Sequence[ChatMessage] | str
     options: Mapping[str, Any]
     tools: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of_prompt(cls, prompt: str) -> Request:
+        """A plain question, such as an adviser is asked."""
+        return cls(ChatResponse, [ChatMessage(content=prompt)], {})
 
     def name(self, prefix: str = "") -> str:
         """The method that serves it."""
@@ -111,6 +120,11 @@ class Child:
 def name_children(llms: Any) -> dict[str, LLM]:
     """LLMs by name; those in a sequence are named after what they call."""
     return _naming.name_children(llms, LLM, called="LlamaIndex LLM", name_of=_name)
+
+
+def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Adviser, LLM]:
+    """What asks each adviser: see `cascade_engine._naming.name_advisers`."""
+    return _naming.name_advisers(given, models, LLM, called="LlamaIndex LLM")
 
 
 def joint_metadata(llms: Mapping[str, LLM]) -> LLMMetadata:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 
 from cascade_engine import Answer, Usage, adrive, drive
+from llamaindex_cascade._children import Request
 from llamaindex_cascade._messages import answer_of, chunk_of, recording, response_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
-    from cascade_engine import Session
-    from llamaindex_cascade._children import Child, Request
+    from cascade_engine import Call, Session
+    from llamaindex_cascade._children import Child
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
 
@@ -30,7 +31,7 @@ class Run(Generic[R]):
     cascade's as their parent.
 
     Attributes:
-        children: by name.
+        children: and advisers, by name.
         session: says which to ask.
         request: what to ask them.
         limiter: the cascade's own rate limiter, if any.
@@ -45,7 +46,7 @@ class Run(Generic[R]):
         """The accepted answer, with its record."""
         if self.limiter is not None:
             self.limiter.acquire()
-        drive(self.session, lambda call: self.children[call.model].ask(self.request))
+        drive(self.session, self._ask)
         chosen: R = response_of(self.session)
         return chosen
 
@@ -53,7 +54,7 @@ class Run(Generic[R]):
         """The same, without blocking the event loop."""
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        await adrive(self.session, lambda call: self.children[call.model].aask(self.request))
+        await adrive(self.session, self._aask)
         chosen: R = response_of(self.session)
         return chosen
 
@@ -67,7 +68,7 @@ class Run(Generic[R]):
                 if call.final:
                     live, chunks = _Live(child), child.stream(self.request)
                     return self._pass_on(live, live.passing(next(chunks, None)), chunks)
-                answer = child.ask(self.request)
+                answer = self._ask(call)
             except Exception as error:  # noqa: BLE001  the session takes it
                 self.session.fail(error)
             else:
@@ -85,12 +86,22 @@ class Run(Generic[R]):
                 if call.final:
                     live, chunks = _Live(child), await child.astream(self.request)
                     return self._apass_on(live, live.passing(await anext(chunks, None)), chunks)
-                answer = await child.aask(self.request)
+                answer = await self._aask(call)
             except Exception as error:  # noqa: BLE001  the session takes it
                 self.session.fail(error)
             else:
                 self.session.answer(answer)
         return _once(chunk_of(self.session, live=False))
+
+    def _ask(self, call: Call) -> Answer:
+        return self.children[call.model].ask(self._asked(call))
+
+    async def _aask(self, call: Call) -> Answer:
+        return await self.children[call.model].aask(self._asked(call))
+
+    def _asked(self, call: Call) -> Request:
+        """What is asked: an adviser gets its prompt, and no tools."""
+        return self.request if call.prompt is None else Request.of_prompt(call.prompt)
 
     def _pass_on(
         self, live: _Live, first: R, chunks: Generator[Any, None, None]

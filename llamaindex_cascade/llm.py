@@ -35,6 +35,7 @@ from llamaindex_cascade._children import (
     Request,
     calls_tools,
     joint_metadata,
+    name_advisers,
     name_children,
 )
 from llamaindex_cascade._learning import asked_children
@@ -114,6 +115,11 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         seed: of the coin that mixes two policies to meet a budget exactly.
         clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;
             otherwise it raises.
+        judge: an LLM that scores drafts once the cascade is fitted, or a pair
+            `(ChatJudge(...), LLM)`. It is priced, and recorded, as "judge". Not the `judge` of
+            `fit`, which says what is right.
+        llm_router: an LLM that predicts from the query alone who will answer well, or a pair
+            `(ChatRouter(...), LLM)`. It is priced, and recorded, as "llm_router".
 
     Raises:
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
@@ -132,9 +138,12 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     priors: list[float] | None = None
     seed: int = 0
     clamp_budget: bool = False
+    judge: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+    llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
 
     _router: CascadeRouter = PrivateAttr()
     _children: dict[str, Child] = PrivateAttr()
+    _advisers: dict[str, Child] = PrivateAttr()
     _metadata: LLMMetadata | None = PrivateAttr(default=None)
     _lent: Any = PrivateAttr(default=None)
 
@@ -145,6 +154,10 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
         self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
+        advisers = name_advisers(
+            {"judge": self.judge, "llm_router": self.llm_router}, list(self.llms)
+        )
+        self._advisers = {each.name: Child(each.name, llm) for each, llm in advisers.items()}
         self._router = CascadeRouter(
             list(self.llms),
             strategy=self.strategy,
@@ -156,6 +169,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             priors=self.priors,
             seed=self.seed,
             clamp_budget=self.clamp_budget,
+            advisers=list(advisers),
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -209,6 +223,17 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     ) -> Collection:
         """`collect`, without blocking the event loop."""
         return await self._asked().acollect(questions, options)
+
+    def advise(self, data: CascadeDataset, **options: Any) -> CascadeDataset:
+        """Asks the judge and the router about a labelled data set, as `fit` does by itself.
+
+        What comes of it is for `cascade_engine.advisers.judge_report`, and for several fits.
+
+        Args:
+            data: the data set, which is left as it is.
+            **options: those of `cascade_engine.advisers.advise`.
+        """
+        return self._asked().advise(data, options)
 
     def fit(
         self,
@@ -320,7 +345,8 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             path: of the folder.
             models: children of the same names, in any order, as for the constructor.
             supply: what could not be saved, by its place, as `save` returned them.
-            **fields: fields of the constructor that are not saved, such as `callback_manager`.
+            **fields: fields of the constructor that are not saved, such as `callback_manager`; and
+                `judge` and `llm_router`, if it was saved with them.
 
         Raises:
             ConfigurationError: children of other names, or a field that was saved.
@@ -328,13 +354,14 @@ class CascadeRoutingLLM(FunctionCallingLLM):
                 something that `supply` lacks.
         """
         router, children, saved = restore(path, name_children(models), fields, supply)
-        cascade = cls(models=children, **saved, **fields)
+        cascade = cls(models=children, **saved)
         cascade._router = router
         return cascade
 
     def _asked(self) -> Children:
         self._lend_callbacks()
-        return asked_children(self._children, self._router.charge)
+        advisers = {each: self._advisers[each.name] for each in self._router.advisers}
+        return asked_children(self._children, self._router.charge, advisers)
 
     # Answering. Left without LlamaIndex's callback decorators: the children's methods have them,
     # and every call would be counted twice.
@@ -394,11 +421,11 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             only=[name for name, llm in self.llms.items() if tools is None or calls_tools(llm)],
         )
         request = Request(kind, asked, tools=tools, options=kwargs)
-        return Run(self._children, session, request, self.rate_limiter)
+        return Run(self._children | self._advisers, session, request, self.rate_limiter)
 
     def _lend_callbacks(self) -> None:
         """Gives children without handlers of their own the cascade's, as it is now."""
-        for llm in self.llms.values():
+        for llm in (*self.llms.values(), *(each.llm for each in self._advisers.values())):
             if not llm.callback_manager.handlers or llm.callback_manager is self._lent:
                 llm.callback_manager = self.callback_manager
         self._lent = self.callback_manager

@@ -93,9 +93,11 @@ def believed(seed, k):
 
 def tuned(strategy, seed, k):
     """The strategy, tuned where it needs to be, on two rows with the means of the beliefs."""
-    quality, _, cost = believed(seed, k)
+    quality, sd, cost = believed(seed, k)
     apart = np.outer([1, -1], cost[::-1])
-    return strategy.tuned(TuningData(quality + apart, cost + apart, no_frontier))
+    both = np.tile(quality, (2, 1))
+    beliefs = Beliefs(both, both, sd=sd, cost=cost)
+    return strategy.tuned(TuningData(quality + apart, cost + apart, no_frontier, beliefs))
 
 
 def no_frontier(strategy):

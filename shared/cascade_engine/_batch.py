@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cascade_engine._arrays import FloatArray
     from cascade_engine._beliefs import Beliefs
+    from cascade_engine._counsel import Advised
     from cascade_engine._simulation import Believe
     from cascade_engine.estimators import CombinedBeliefs
     from cascade_engine.strategies import Strategy
@@ -55,11 +56,18 @@ def tune(
     return tune_on(find_strategy(strategy), beliefs, *true)
 
 
-def tune_on(strategy: Strategy, believe: Believe, quality: FloatArray, cost: FloatArray) -> Tuned:
+def tune_on(
+    strategy: Strategy,
+    believe: Believe,
+    quality: FloatArray,
+    cost: FloatArray,
+    advice: Advised | None = None,
+) -> Tuned:
     """The same on whatever believes."""
 
     def frontier(strategy: Strategy) -> Frontier:
-        return trace_frontier(Simulation(strategy, believe, quality=quality, cost=cost))
+        game = Simulation(strategy, believe, quality=quality, cost=cost, advice=advice)
+        return trace_frontier(game)
 
     return Tuned(*strategy.learned(TuningData(quality, cost, frontier, believe)))
 

@@ -117,6 +117,12 @@ class EstimatedBeliefs:
         self._cost = cost
         self._known: dict[bytes, Estimates] = {}
 
+    def dearer(self, by: FloatArray | float) -> EstimatedBeliefs:
+        """The same with so much more expected to be paid for each model."""
+        other = EstimatedBeliefs(self._estimator, self._evidence, self._cost + by)
+        other._known = self._known
+        return other
+
     def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
         quality, sd = np.empty(run.shape), np.empty(run.shape)
         for pattern, here in patterns(run):

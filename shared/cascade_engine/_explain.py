@@ -122,6 +122,8 @@ def _bill(trace: Trace) -> Iterator[str]:
         yield "What it cost is not known: a price is missing."
         return
     words = f"In all it cost {total:.3g}"
+    if trace.advice:
+        words += f", {sum(each.cost or 0.0 for each in trace.advice):.3g} of it for advice"
     dearest = _dearest(trace)
     if dearest is None:
         yield f"{words}."

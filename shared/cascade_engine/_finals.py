@@ -19,6 +19,7 @@ from cascade_engine._reading import (
     phrase,
     plain,
 )
+from cascade_engine._registry import persistent
 from cascade_engine._similarity import unechoed
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def number_text(value: Fraction) -> str:
     return f"-{whole}" if value < 0 else whole
 
 
+@persistent("extraction.final_value")
 def final_value(text: str, asked: Asked) -> str | None:
     """The final number: boxed, after "####", by the rules of `graders.number`, or spelled out."""
     del asked
@@ -112,6 +114,7 @@ def lone_value(text: str) -> str | None:
     return None if value is None else number_text(value)
 
 
+@persistent("extraction.final_letter")
 def final_letter(text: str, asked: Asked) -> str | None:
     """The letter that is chosen, or that of the one option whose text the answer names.
 
@@ -166,6 +169,7 @@ def final_label(text: str, labels: Sequence[str]) -> str | None:
     return widest[0] if len(widest) == 1 else None
 
 
+@persistent("extraction.final_boxed")
 def final_boxed(text: str, asked: Asked) -> str | None:
     r"""What the last `\boxed{...}` holds, without LaTeX that only changes its looks."""
     del asked

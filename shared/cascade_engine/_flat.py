@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER", "QUERY", "ROWS", "USAGE", "Flat", "flattened", "raised"]
 
 #: Names of columns in place of the fields' own.
-_RENAMED = {(Query, "text"): "query", (Answer, "text"): "answer", (Answer, "cost"): "own_cost"}
+_RENAMED = {
+    (Query, "text"): "query",
+    (Query, "signals"): "query_signals",
+    (Query, "advice_cost"): "query_advice_cost",
+    (Answer, "text"): "answer",
+    (Answer, "cost"): "own_cost",
+}
 #: Columns of a data set's rows, by the names of their cells.
 ROWS = {"id": "ids", "group": "groups", "reference": "references", "metadata": "metadata"}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cascade_engine._advice import aadvise, advise
 from cascade_engine._collecting import acollect, collect
 from cascade_engine._collection import Collection
 from cascade_engine._dataset import CascadeDataset, check_labels
@@ -13,6 +14,7 @@ from cascade_engine.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from cascade_engine._advisers import Adviser
     from cascade_engine._costs import Charge
     from cascade_engine._types import Answer, Query
 
@@ -21,6 +23,8 @@ __all__ = ["Children", "Gathering"]
 _SOURCES = ("grade", "judge", "agreement", "strongest")
 #: Options of `Collection.dataset`; all others are those of `collect`.
 _OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
+#: Options of `collect` that hold for asking advisers too.
+_OF_ADVICE = ("path", "settings", "max_concurrency", "retries", "retry_on", "progress", "sleep")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Children:
         ask: a function of an input to an `Answer`, by the child's name.
         aask: the same, for coroutines.
         charge: what their calls cost.
+        advisers: how each adviser is asked, by a function of a prompt and one for coroutines.
         read: a question as a query, the input to call a child with, and a key of its content.
     """
 
@@ -38,6 +43,9 @@ class Children:
     aask: Mapping[str, Callable[[Any], Awaitable[Answer]]]
     charge: Charge
     read: Callable[[Any], tuple[Query, Any, str]]
+    advisers: Mapping[
+        Adviser, tuple[Callable[[str], Answer], Callable[[str], Awaitable[Answer]]]
+    ] = field(default_factory=dict)
 
     def collect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
         """Asks every child every question."""
@@ -47,15 +55,23 @@ class Children:
         """The same, without blocking the event loop."""
         return await acollect(self.aask, **self._asking(questions, options))
 
+    def advise(self, data: CascadeDataset, options: Mapping[str, Any]) -> CascadeDataset:
+        """Asks the advisers about a data set."""
+        asks = {each: ways[0] for each, ways in self.advisers.items()}
+        return advise(data, asks, **{**self.paying, **options})
+
+    @property
+    def paying(self) -> dict[str, Any]:
+        """How calls are priced, and that the frameworks' own clients try again."""
+        return {"prices": self.charge.prices, "charge": self.charge.by, "retries": 0}
+
     def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
         read = [self.read(question) for question in questions]
         return {
             "queries": [query for query, _, _ in read],
             "inputs": [given for _, given, _ in read],
             "keys": [key for _, _, key in read],
-            "prices": self.charge.prices,
-            "charge": self.charge.by,
-            "retries": 0,  # the frameworks' own clients try again
+            **self.paying,
             **options,
         }
 
@@ -95,7 +111,7 @@ class Gathering:
             check_labels(given.queries, references, **sources)
             return
         check_labels(given, references, **sources)
-        children.charge.check(children.ask)
+        children.charge.check([*children.ask, *(each.name for each in children.advisers)])
         if self._options.get("path") is None and self._labels.get("on_missing") != "drop":
             # Without a journal one failure loses all answers: none is then paid for in vain.
             self._options.setdefault("max_failures", 0)
@@ -107,21 +123,33 @@ class Gathering:
 
     def data(self) -> CascadeDataset:
         """The data set."""
-        if isinstance(self._given, CascadeDataset):
-            return self._given
         found = self._given
+        if isinstance(found, CascadeDataset):
+            return advise(found, self._advisers(0), **self._advising(0.0))
         if not isinstance(found, Collection):
             found = self._children.collect(found, self._options)
-        return found.dataset(references=self._references, **self._labels)
+        data = found.dataset(references=self._references, **self._labels)
+        return advise(data, self._advisers(0), **self._advising(found.cost))
 
     async def adata(self) -> CascadeDataset:
         """The same, without blocking the event loop."""
-        if isinstance(self._given, CascadeDataset):
-            return self._given
         found = self._given
+        if isinstance(found, CascadeDataset):
+            return await aadvise(found, self._advisers(1), **self._advising(0.0))
         if not isinstance(found, Collection):
             found = await self._children.acollect(found, self._options)
-        return await found.adataset(references=self._references, **self._labels)
+        data = await found.adataset(references=self._references, **self._labels)
+        return await aadvise(data, self._advisers(1), **self._advising(found.cost))
+
+    def _advisers(self, way: int) -> dict[Adviser, Any]:
+        return {adviser: ways[way] for adviser, ways in self._children.advisers.items()}
+
+    def _advising(self, spent: float) -> dict[str, Any]:
+        """Options of `advise`: those of collecting, and what is left of a cost limit."""
+        kept = {k: v for k, v in self._options.items() if k in _OF_ADVICE}
+        if self._options.get("max_cost") is not None:
+            kept["max_cost"] = max(0.0, self._options["max_cost"] - spent)
+        return {**self._children.paying, **kept}
 
 
 def _refuse(options: Iterable[str], given: str) -> None:

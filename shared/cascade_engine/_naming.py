@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cascade_engine._advisers import Adviser, ChatJudge, ChatRouter
 from cascade_engine.errors import ConfigurationError
+
+#: Fields of an adapter's model that hold advisers, and what each of them is.
+ADVISERS: dict[str, type[ChatJudge | ChatRouter]] = {"judge": ChatJudge, "llm_router": ChatRouter}
 
 
 def name_children(
@@ -42,3 +46,38 @@ def name_children(
             f"two models have the same name {twice}: pass models={{'a name': model, ...}}"
         )
     return dict(named)
+
+
+def name_advisers(
+    given: Mapping[str, Any], models: Sequence[str], kind: type[Any], *, called: str
+) -> dict[Adviser, Any]:
+    """What asks each adviser.
+
+    Args:
+        given: by the names of `ADVISERS`, each a chat model, or a pair of an adviser and one, or
+            None.
+        models: names of the models.
+        kind: what a chat model must be.
+        called: that, in words.
+
+    Raises:
+        ConfigurationError: one is something else.
+    """
+    named: dict[Adviser, Any] = {}
+    for field, asked in given.items():
+        if asked is None:
+            continue
+        adviser, model = _adviser(field, asked, models)
+        if not isinstance(adviser, ADVISERS[field]) or not isinstance(model, kind):
+            pair = f"({ADVISERS[field].__name__}(...), {called})"
+            raise ConfigurationError(
+                f"{field} must be a {called}, or a pair {pair}, not {asked!r:.200}"
+            )
+        named[adviser] = model
+    return named
+
+
+def _adviser(field: str, asked: Any, models: Sequence[str]) -> tuple[Any, Any]:
+    if isinstance(asked, tuple) and len(asked) == 2:  # noqa: PLR2004  a pair
+        return asked
+    return (ChatJudge(field) if field == "judge" else ChatRouter(field, tuple(models))), asked

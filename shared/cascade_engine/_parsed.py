@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_engine._finals import number_text
 from cascade_engine._reading import bare, code_blocks, first_json, number_value, phrase
+from cascade_engine._registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ _KNOWN_ESCAPES = frozenset("\\'\"abfnrtvxuUN01234567\n")
 _LONGEST_PYTHON = 20_000
 
 
+@persistent("extraction.final_code")
 def final_code(text: str, asked: Asked) -> str | None:
     """The last fenced block (or a text that is Python as a whole), without looks and comments."""
     del asked
@@ -58,6 +60,7 @@ def _drop_docstring(node: ast.AST) -> None:
             node.body = node.body[1:] or [ast.Pass()]
 
 
+@persistent("extraction.final_json")
 def final_json(text: str, asked: Asked) -> str | None:
     """The JSON that the answer is, or that is in it where JSON is asked for."""
     found = json_value(text, anywhere=asked.json)

@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cascade_engine import _stored_classes  # noqa: F401  registers them
 from cascade_engine._arrays import check_names
 from cascade_engine._decoding import Decoder
 from cascade_engine._encoding import Encoder

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cascade_engine._advisers import check_advisers, with_advice
 from cascade_engine._arrays import check_names
 from cascade_engine._batch import tune_on
 from cascade_engine._beliefs import EstimatedBeliefs
 from cascade_engine._costs import Charge
+from cascade_engine._counsel import advice_paid, expecting
+from cascade_engine._registry import kept, persistent
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
 from cascade_engine._tuning import Frontier, Policy, check_budget, coin
@@ -23,8 +26,8 @@ from cascade_engine.errors import (
     UnknownPriceError,
 )
 from cascade_engine.estimators import (
-    LinearCostEstimator,
-    LogprobEstimator,
+    CombinedEstimator,
+    PoissonCostEstimator,
     PriorEstimator,
     TokenCostEstimator,
 )
@@ -32,10 +35,14 @@ from cascade_engine.strategies import DEFAULT_STRATEGY, ThresholdCascade, find_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from os import PathLike
 
+    from cascade_engine._advisers import Adviser
     from cascade_engine._arrays import FloatArray
     from cascade_engine._costs import Price
+    from cascade_engine._counsel import Advised, Advising
     from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._summary import FittingSummary
     from cascade_engine._types import Answer
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.strategies import Strategy
@@ -46,6 +53,7 @@ __all__ = ["CascadeRouter"]
 UNFITTED_THRESHOLD = 0.9
 
 
+@persistent("CascadeRouter.data")
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """Complete data as a simulation needs it."""
@@ -53,8 +61,18 @@ class _Fit:
     believe: EstimatedBeliefs
     quality: FloatArray
     cost: FloatArray
+    advice: Advised | None = None
 
 
+@persistent(
+    "CascadeRouter",
+    fields=(
+        *("models", "strategy", "quality", "cost", "prices", "charge", "budget", "seed"),
+        *("clamp_budget", "advisers", "_unfitted", "_advising"),
+    ),
+    fitted=("frontier_", "policy_", "summary_"),
+    fitting_data=("_data",),
+)
 class CascadeRouter:
     """Chooses among k models, query by query, so that a budget buys the most quality.
 
@@ -69,9 +87,10 @@ class CascadeRouter:
         models: names of the models, in the order in which a cascade escalates.
         strategy: by name ("reservation_index", the default, "cascade_routing", "cascading",
             "routing", "threshold_cascade", "random_mixing", "single_model") or a `Strategy`.
-        quality: estimator of quality, `LogprobEstimator()` by default.
-        cost: estimator of cost, `LinearCostEstimator()` by default.
-        prices: price by model, for answers that do not carry their own cost.
+        quality: estimator of quality, `CombinedEstimator()` by default, or with advisers a
+            `CombinedEstimator` that reads what they say.
+        cost: estimator of cost, `PoissonCostEstimator()` by default.
+        prices: price by model, and by adviser, for answers that do not carry their own cost.
         charge: what a call costs: "price", tokens times prices; "seconds", its latency; or a
             callable of the model's name and the `Answer`.
         budget: expected cost per query, in the unit of the costs; None for the best quality
@@ -80,6 +99,9 @@ class CascadeRouter:
         seed: of the coin that mixes two policies to meet a budget exactly.
         clamp_budget: what a budget below the cheapest policy's cost does: False raises, True
             takes that policy and warns.
+        advisers: chat models that judge answers (`ChatJudge`) or look at the query beforehand
+            (`ChatRouter`). Once fitted, sessions ask for them too: routers at the start, judges
+            about each answer after which a further model may run. It is paid for.
 
     Raises:
         ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget.
@@ -87,11 +109,14 @@ class CascadeRouter:
     Attributes:
         frontier_: mean cost and quality on the fitting data at every lambda that matters.
         policy_: the policy bought by `budget`.
+        summary_: of the fitting data, for `drift` to compare fresh traces with.
     """
 
     frontier_: Frontier
     policy_: Policy
+    summary_: FittingSummary
     _data: _Fit
+    _advising: Advising | None
 
     def __init__(
         self,
@@ -106,16 +131,21 @@ class CascadeRouter:
         priors: Sequence[float] | None = None,
         seed: int = 0,
         clamp_budget: bool = False,
+        advisers: Sequence[Adviser] = (),
     ) -> None:
         self.models = check_names(models)
+        self.advisers = check_advisers(advisers, self.models)
+        self._advising = None
         self.clamp_budget = clamp_budget
         self.strategy = find_strategy(strategy)
-        self.cost = cost or LinearCostEstimator()
+        self.cost = cost or PoissonCostEstimator(seed=seed)
         self.prices = dict(prices or {})
-        unknown = sorted(set(self.prices) - set(self.models))
+        named = {*self.models, *(adviser.name for adviser in self.advisers)}
+        unknown = sorted(set(self.prices) - named)
         if unknown:
             raise ConfigurationError(
                 f"prices are given for {unknown}, which are not among the models {self.models}"
+                + (" or the advisers" if self.advisers else "")
             )
         self.charge = Charge(self.prices, charge)
         if budget is not None:
@@ -124,7 +154,7 @@ class CascadeRouter:
         if not 0 <= seed < 2**32:
             raise ConfigurationError(f"seed must be a number from 0 to 2**32 - 1, not {seed}")
         self.seed = seed
-        self.quality = quality or LogprobEstimator(seed=seed)
+        self.quality = quality or _estimator(self.advisers, seed)
         self._unfitted = Decider(
             self.models,
             PriorEstimator(len(self.models), priors),
@@ -172,15 +202,38 @@ class CascadeRouter:
                 "out `cost` to learn from the costs in the data"
             )
         believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
-        new._data = _Fit(believe, data.quality, data.cost)  # noqa: SLF001  its own class
+        new._advising = expecting(self.advisers, data)  # noqa: SLF001  its own class
+        advice = advice_paid(self.advisers, data)
+        new._data = _Fit(believe, data.quality, data.cost, advice)  # noqa: SLF001
         new._tune(self.strategy)  # noqa: SLF001
+        from cascade_engine._summary import summarize  # noqa: PLC0415  it knows this class
+
+        new.summary_ = summarize(new, data)
         return new
 
     def _tune(self, strategy: Strategy) -> None:
         """Takes a strategy, tuned on the fitting data, and its frontier and policy there."""
-        data = self._data
-        self.strategy, self.frontier_ = tune_on(strategy, data.believe, data.quality, data.cost)
+        data: _Fit = kept(self, "_data")
+        self.strategy, self.frontier_ = tune_on(
+            strategy, self._charged(data.believe, strategy), data.quality, data.cost, data.advice
+        )
         self.policy_ = self._at(self.budget)
+
+    def _charged(self, believe: EstimatedBeliefs, strategy: Strategy) -> EstimatedBeliefs:
+        """Beliefs that expect to pay for advice where a strategy asks for it."""
+        if self._advising is None:
+            return believe
+        return believe.dearer(self._advising.surcharge(strategy))
+
+    def game(self, data: CascadeDataset, believe: EstimatedBeliefs) -> Simulation:
+        """The router's strategy on complete data, advice included, at what is believed of it."""
+        return Simulation(
+            self.strategy,
+            self._charged(believe, self.strategy),
+            quality=data.quality,
+            cost=data.cost,
+            advice=advice_paid(self.advisers, data),
+        )
 
     def _at(self, budget: float | None) -> Policy:
         return self.frontier_.at(
@@ -262,8 +315,54 @@ class CascadeRouter:
 
     def _decider(self) -> Decider:
         return Decider(
-            self.models, self.quality, self.cost, self.strategy, self.charge, fitted=True
+            self.models,
+            self.quality,
+            self.cost,
+            self.strategy,
+            self.charge,
+            fitted=True,
+            advising=self._advising,
         )
+
+    def save(
+        self, path: str | PathLike[str], *, include_fitting_data: bool = False
+    ) -> tuple[str, ...]:
+        """Writes the router to a folder, as JSON and arrays; see `load`.
+
+        It holds words that are frequent in the fitting queries, and no query or answer.
+
+        Args:
+            path: of the folder, which may hold the router saved before.
+            include_fitting_data: whether to keep the estimates, qualities and costs of the fitting
+                queries, on which another strategy can be tuned.
+
+        Returns:
+            The places that `load` will ask for: functions of your own cannot be saved.
+
+        Raises:
+            PersistenceError: something that cannot be saved, or a folder of something else.
+        """
+        from cascade_engine._persistence import save  # noqa: PLC0415  it knows this class
+
+        return save(self, path, include_fitting_data=include_fitting_data)
+
+    @classmethod
+    def load(
+        cls, path: str | PathLike[str], *, supply: Mapping[str, Any] | None = None
+    ) -> CascadeRouter:
+        """A router as it was saved. It runs no code of the file.
+
+        Args:
+            path: of the folder.
+            supply: what could not be saved, by its place: `{"charge.by": function}`.
+
+        Raises:
+            PersistenceError: there is no router, it is damaged or of another version, or `supply`
+                does not fit it.
+        """
+        from cascade_engine._persistence import load  # noqa: PLC0415  it knows this class
+
+        return load(path, supply=supply)
 
     def replay(self, data: CascadeDataset, *, budget: float | None = None) -> Outcome:
         """What the fitted router does on complete data: the decisions its sessions would make.
@@ -281,7 +380,7 @@ class CascadeRouter:
         believe = EstimatedBeliefs(
             self.quality, self.quality.read(data), self.cost.predict(data.queries)
         )
-        game = Simulation(self.strategy, believe, quality=data.quality, cost=data.cost)
+        game = self.game(data, believe)
         tosses = [coin(query.text, self.seed) for query in data.queries]
 
         def play(budget: float | None) -> Outcome:
@@ -289,3 +388,8 @@ class CascadeRouter:
             return game.play(np.array([policy.lam(toss) for toss in tosses]))
 
         return play
+
+
+def _estimator(advisers: Sequence[Adviser], seed: int) -> QualityEstimator:
+    """The default: with advisers, one that reads what they say."""
+    return with_advice(CombinedEstimator(seed=seed), advisers)

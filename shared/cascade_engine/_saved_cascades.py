@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cascade_engine._naming import ADVISERS
 from cascade_engine._persistence import load_saved, save
 from cascade_engine.errors import ConfigurationError, PersistenceError
 
@@ -52,7 +53,8 @@ def restore(
     Args:
         path: of the folder.
         children: by name; those that it was saved with.
-        fields: further ones, for the constructor; none that was saved.
+        fields: further ones, for the constructor; none that was saved, and the models to ask for
+            the advisers.
         supply: what could not be saved, by its place.
 
     Raises:
@@ -77,10 +79,31 @@ def restore(
         "seed": router.seed,
         "clamp_budget": router.clamp_budget,
         **settings,
+        **_advisers(router, fields, path),
     }
+    fields = {name: value for name, value in fields.items() if name not in ADVISERS}
     if twice := sorted({*saved, *_OWN} & set(fields)):
         raise ConfigurationError(
             f"{twice} come from {path}: leave them out, and change what is loaded (with_budget, "
             "for max_expected_cost)"
         )
-    return Restored(router, {name: children[name] for name in router.models}, saved)
+    return Restored(router, {name: children[name] for name in router.models}, {**saved, **fields})
+
+
+def _advisers(
+    router: CascadeRouter, fields: Mapping[str, Any], path: str | PathLike[str]
+) -> dict[str, Any]:
+    """The advisers as they were saved, each with the model that is given for it again."""
+    found: dict[str, Any] = {}
+    for name, kind in ADVISERS.items():
+        saved = [each for each in router.advisers if isinstance(each, kind)]
+        given = fields.get(name)
+        if bool(saved) != (given is not None):
+            raise ConfigurationError(
+                f"{path} was saved with a {name}: pass {name}=, a chat model to ask"
+                if saved
+                else f"{path} was saved without a {name}: one has to be fitted"
+            )
+        if saved:
+            found[name] = (saved[0], given[1] if isinstance(given, tuple) else given)
+    return found

@@ -3,7 +3,10 @@
 ```
              ┌────────────── answer / fail ──────────────┐
              v                                           │
-  start ─> decide ── a model is worth running ──> pending Call
+  start ─> advice ── an adviser is to be asked ──> pending Call
+             │                                           ^
+             v                                           │
+           decide ── a model is worth running ───────────┘
              │
              ├── stop, an answer is held ───────> result: the best answer
              └── no model left, no answer ──────> result: AllModelsFailedError
@@ -13,10 +16,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade_engine._counsel import Counsel, told
+from cascade_engine._registry import persistent
 from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace
 from cascade_engine.errors import (
     AllModelsFailedError,
@@ -33,12 +38,15 @@ if TYPE_CHECKING:
 
     from cascade_engine._arrays import BoolArray, FloatArray
     from cascade_engine._costs import Charge
+    from cascade_engine._counsel import Advising
+    from cascade_engine._types import Advice
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.strategies import Strategy
 
 __all__ = ["Decider", "Session", "adrive", "drive"]
 
 
+@persistent("Decider")
 @dataclass(frozen=True, slots=True)
 class Decider:
     """Everything a session decides by; shared by all sessions of a router, never changed."""
@@ -49,6 +57,7 @@ class Decider:
     strategy: Strategy
     charge: Charge
     fitted: bool
+    advising: Advising | None = None
 
 
 class Session:
@@ -62,7 +71,7 @@ class Session:
         lam: the strategy's lambda for this query.
         budget: expected cost aimed at; recorded only.
         max_cost: hard cap on this query's cost: no model runs whose expected cost would exceed
-            what is left of it.
+            what is left of it, and no adviser is asked that would leave too little for a model.
         only: the models that may run, all by default.
 
     Raises:
@@ -86,7 +95,7 @@ class Session:
         self._lam = lam
         self._budget = budget
         self._max_cost = max_cost
-        self._evidence = decider.quality.begin([query])
+        self._evidence: Any = None
         self._expected_cost: FloatArray = decider.cost.predict([query])
         self._run: BoolArray = np.zeros((1, len(decider.models)), dtype=bool)
         self._barred = self._allowed(only)
@@ -95,8 +104,13 @@ class Session:
         self._failures: list[Failure] = []
         self._decisions: list[Decision] = []
         self._chosen: str | None = None
+        self._draft: str | None = None  # an answer that is not yet in the evidence
+        self._further = ~self._barred[0]  # models that may run after the pending call
         self._check_cap()
-        self._pending = self._decide()
+        self._counsel = Counsel(decider.advising, decider.charge)
+        if not decider.strategy.is_blind:
+            self._counsel.on_query(query)
+        self._pending = self._advance()
 
     @property
     def pending(self) -> Call | None:
@@ -109,28 +123,42 @@ class Session:
         Raises:
             SessionStateError: no call is pending.
         """
-        model = self._take()
-        column = self._decider.models.index(model)
-        self._answers[model] = answer
-        self._costs[model] = self._decider.charge(model, answer)
-        self._decider.quality.observe(self._evidence, column, [answer])
-        self._run[0, column] = True
-        self._pending = self._decide()
+        call = self._take()
+        if call.is_advice:
+            self._advised(self._counsel.heard(call, answer))
+        else:
+            self._answers[call.model] = answer
+            self._costs[call.model] = self._decider.charge(call.model, answer)
+            self._draft = call.model
+            if not call.final and self._further.any():
+                self._counsel.on_answer(call.model, answer)
+        self._pending = self._advance()
 
     def fail(self, error: BaseException, *, seconds: float | None = None) -> None:
         """Reports that the pending call raised: its model leaves the action set.
 
+        An adviser's failure changes nothing but the record: what it would have said is unknown.
+
         Raises:
             SessionStateError: no call is pending.
         """
-        model = self._take()
-        self._failures.append(Failure(model, error, seconds))
-        self._barred[0, self._decider.models.index(model)] = True
-        self._pending = self._decide()
+        call = self._take()
+        if call.is_advice:
+            self._advised(self._counsel.failed(call, error, seconds))
+        else:
+            self._failures.append(Failure(call.model, error, seconds))
+            self._barred[0, self._decider.models.index(call.model)] = True
+        self._pending = self._advance()
 
     @property
     def decision(self) -> Decision:
-        """What was decided last, and why."""
+        """What was decided last, and why.
+
+        Raises:
+            SessionStateError: an adviser is to be asked first, and nothing was decided yet.
+        """
+        if not self._decisions:
+            raise SessionStateError("nothing was decided yet: advice is asked for first")
         return self._decisions[-1]
 
     @property
@@ -165,12 +193,44 @@ class Session:
             failures=tuple(self._failures),
             costs=dict(self._costs),
             chosen=self._chosen,
+            advice=tuple(self._counsel.advice),
         )
 
-    def _take(self) -> str:
+    def _take(self) -> Call:
         if self._pending is None:
             raise SessionStateError("no call is pending: the session has ended")
-        return self._pending.model
+        return self._pending
+
+    def _advised(self, advice: Advice) -> None:
+        """Keeps what an adviser said where the estimators look for it."""
+        paid = {} if advice.cost is None else {advice.name: advice.cost}
+        if advice.about is None:
+            self._query = told(self._query, advice.signals, paid)
+        else:
+            answer = self._answers[advice.about]
+            self._answers[advice.about] = told(answer, advice.signals, paid)
+
+    def _advance(self) -> Call | None:
+        """The next call: of an adviser while any is to be asked, else what is decided."""
+        answer = None if self._draft is None else self._answers[self._draft]
+        left = self._left()
+        call = self._counsel.next(self._query, answer, left, self._spare(left))
+        if call is not None:
+            return call
+        if self._evidence is None:
+            self._evidence = self._decider.quality.begin([self._query])
+        if self._draft is not None and answer is not None:
+            column = self._decider.models.index(self._draft)
+            self._decider.quality.observe(self._evidence, column, [answer])
+            self._run[0, column] = True
+            self._draft = None
+        return self._decide()
+
+    def _spare(self, left: float | None) -> float | None:
+        """What may be spent on advice: all but the least that a further model costs."""
+        if left is None:
+            return None
+        return left - float(self._expected_cost[0, self._further].min(initial=np.inf))
 
     def _allowed(self, only: Collection[str] | None) -> BoolArray:
         """Which models may not run from the start, shape (1, k)."""
@@ -209,6 +269,7 @@ class Session:
         expected = dict(zip(self._decider.models, self._expected_cost[0].tolist(), strict=True))
         spent = sum(expected[m] if c is None else c for m, c in self._costs.items())
         spent += sum(expected[failure.model] for failure in self._failures)
+        spent += self._counsel.spent
         return max(0.0, float(self._max_cost - spent))
 
     def _decide(self) -> Call | None:
@@ -218,14 +279,17 @@ class Session:
         if left is not None:
             available &= self._expected_cost <= left
         quality, sd = self._decider.quality.estimate(self._evidence, self._run)
-        estimates = Estimates(quality, sd, self._expected_cost)
         strategy = self._decider.strategy
+        cost = self._expected_cost
+        if self._decider.advising is not None:
+            cost = cost + self._decider.advising.surcharge(strategy)
+        estimates = Estimates(quality, sd, cost)
         action = STOP
         if available.any():
             action = strategy.decide_one(
                 quality[0].tolist(),
                 sd[0].tolist(),
-                self._expected_cost[0].tolist(),
+                cost[0].tolist(),
                 run=self._run[0].tolist(),
                 available=available[0].tolist(),
                 lam=self._lam * strategy.factor(len(self._answers)),
@@ -233,6 +297,7 @@ class Session:
         call = None
         if action != STOP:
             final = strategy.is_final(self._run[0], available[0], action)
+            self._further = strategy.reachable(self._run[0], available[0], action)
             call = Call(self._decider.models[action], final, left)
         elif self._run.any():
             self._chosen = self._decider.models[int(strategy.choose(estimates, self._run)[0])]

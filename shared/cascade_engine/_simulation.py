@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray, NumberArray
+    from cascade_engine._counsel import Advised
     from cascade_engine.estimators import Estimates
     from cascade_engine.strategies import Strategy
 
@@ -91,6 +92,7 @@ class Simulation:
         believe: what is believed about the queries in any state.
         quality: true quality, shape (n, k).
         cost: true cost, shape (n, k).
+        advice: what advice costs, where advisers are asked.
     """
 
     def __init__(
@@ -100,11 +102,13 @@ class Simulation:
         *,
         quality: FloatArray,
         cost: FloatArray,
+        advice: Advised | None = None,
     ) -> None:
         self.strategy = strategy
         self._believe = believe
         self._quality = quality
         self._cost = cost
+        self._advice = advice
 
     @property
     def queries(self) -> int:
@@ -141,6 +145,7 @@ class Simulation:
         run = np.zeros((m, k), dtype=bool)
         chosen = np.zeros(m, dtype=np.intp)
         going = np.arange(m)
+        advised = self._at_first(rows)
         for step in range(k + 1):
             here = run[going]
             estimates = self._believe(rows[going], here)
@@ -152,8 +157,11 @@ class Simulation:
             going, action = going[~stop], action[~stop]
             if not len(going):
                 break
+            if self._advice is not None:
+                told = self._advice.after(self.strategy, rows[going], run[going], action)
+                advised[going] += told
             run[going, action] = True
-        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1)
+        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1) + advised
         return Outcome(run, chosen, cost, self._quality[rows, chosen])
 
     def sweep(self, grid: FloatArray | None = None, rows: IntArray | None = None) -> Ends:
@@ -170,7 +178,9 @@ class Simulation:
         rows = np.arange(self.queries) if rows is None else rows
         n, k = len(rows), self._quality.shape[1]
         top = np.full(n, np.inf if grid is None else len(grid))
-        lanes = _Lanes(rows, np.zeros((n, k), dtype=bool), np.zeros(n), np.zeros_like(top), top)
+        lanes = _Lanes(
+            rows, np.zeros((n, k), dtype=bool), self._at_first(rows), np.zeros_like(top), top
+        )
         ends: list[Ends] = []
         for step in range(k + 1):
             if step == self.strategy.max_depth:
@@ -181,6 +191,12 @@ class Simulation:
             if not len(lanes.rows):
                 break
         return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
+
+    def _at_first(self, rows: IntArray) -> FloatArray:
+        """What is paid on queries before any model runs."""
+        if self._advice is None:
+            return np.zeros(len(rows))
+        return self._advice.at_first(self.strategy, rows)
 
     def _ended(self, lanes: _Lanes) -> Ends:
         """Lanes that end where they are."""
@@ -206,8 +222,10 @@ class Simulation:
             ends.append(Ends(lanes.rows[who], low, high, *ended))
             who, action = piece.rows[~stop], piece.action[~stop]
             rows, run = lanes.rows[who], lanes.run[who]
-            run[np.arange(len(who)), action] = True
             spent = lanes.spent[who] + self._cost[rows, action]
+            if self._advice is not None:
+                spent = spent + self._advice.after(self.strategy, rows, run, action)
+            run[np.arange(len(who)), action] = True
             onward.append(_Lanes(rows, run, spent, piece.low[~stop], piece.high[~stop]))
         return ends, _joined(onward)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_engine._beliefs import EstimatedBeliefs
-from cascade_engine._simulation import Simulation
+from cascade_engine._registry import persistent
 from cascade_engine._tuning import coin
 from cascade_engine.errors import DataError, NotFittedError
 from cascade_engine.estimators._logprob_features import confidence
@@ -51,6 +51,7 @@ RETURNED = f"{ESTIMATE}the answer returned"
 Readings = dict[str, list[float]]
 
 
+@persistent("FittingSummary")
 @dataclass(frozen=True, slots=True)
 class FittingSummary:
     """What the fitting data looked like to the router.
@@ -139,8 +140,7 @@ def summarize(router: CascadeRouter, data: CascadeDataset) -> FittingSummary:
             "the very data that it was fitted on"
         )
     expected = router.cost.predict(data.queries)
-    believe = EstimatedBeliefs(router.quality, evidence, expected)
-    game = Simulation(router.strategy, believe, quality=data.quality, cost=data.cost)
+    game = router.game(data, EstimatedBeliefs(router.quality, evidence, expected))
     lam = [router.policy_.lam(coin(query.text, router.seed)) for query in data.queries]
     outcome = game.play(np.array(lam))
     owned = [trigrams(query.text) for query in data.queries]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._arrays import is_number
+from cascade_engine._registry import persistent
 from cascade_engine.errors import BudgetWarning, ConfigurationError, InfeasibleBudgetError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _AREA = 513
 _COARSE, _SOME, _FINE = 25, 256, 48
 
 
+@persistent("Policy")
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A mixture of two lambdas of a strategy.
@@ -56,6 +58,7 @@ class Policy:
         return self.cheap if toss < self.gamma else self.dear
 
 
+@persistent("Frontier")
 @dataclass(frozen=True, slots=True)
 class Frontier:
     """Mean cost and quality of a strategy on the fitting data, at every lambda that matters.

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Call", "Decision", "Failure", "Query", "ToolCall", "Trace", "Usage"]
+__all__ = [
+    "Advice",
+    "Answer",
+    "Call",
+    "Decision",
+    "Failure",
+    "Purpose",
+    "Query",
+    "ToolCall",
+    "Trace",
+    "Usage",
+]
+
+#: What a call is for: an answer for the user, or advice on an answer or on the query.
+Purpose = Literal["answer", "judge", "route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +37,17 @@ class Query:
         tools: the tools that may be called, each a mapping with "name" and "parameters", a JSON
             schema of the arguments.
         schema: JSON schema of the answer asked for, or None where it is free.
+        signals: what was measured of it, by name: an LLM router's verdict, or a number of your own.
+            What is not there is unknown.
+        advice_cost: what was paid for such signals, by the adviser's name.
     """
 
     text: str
     context_length: int = 0
     tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, hash=False)
     schema: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    signals: Mapping[str, float] = field(default_factory=dict, hash=False)
+    advice_cost: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def length(self) -> int:
@@ -89,6 +108,8 @@ class Answer:
         tool_calls: the tools it wants called.
         signals: what else was measured of it, by name: a judge's score, a verifier's, a number of
             your own. What is not there is unknown.
+        advice_cost: what was paid for such signals, by the adviser's name; no part of `cost`.
+        samples: texts of further answers of the same model to the same query.
         payload: the caller's own object (a chat message, say); the engine never looks inside.
     """
 
@@ -100,6 +121,8 @@ class Answer:
     finish_reason: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     signals: Mapping[str, float] = field(default_factory=dict, hash=False)
+    advice_cost: Mapping[str, float] = field(default_factory=dict, repr=False, hash=False)
+    samples: tuple[str, ...] = ()
     payload: Any = field(default=None, repr=False, compare=False)
 
 
@@ -121,11 +144,65 @@ class Call:
         final: whether this model's answer will be returned whatever it says, so that it may be
             streamed to the user while it is being written.
         max_cost: what is left of the hard cap on this query's cost, or None without a cap.
+        purpose: "answer"; or advice, "judge" on an answer and "route" on the query.
+        prompt: what to ask in place of the query, or None to ask the query itself.
+        about: the model whose answer is judged.
     """
 
     model: str
     final: bool = False
     max_cost: float | None = None
+    purpose: Purpose = "answer"
+    prompt: str | None = field(default=None, repr=False)
+    about: str | None = None
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether its answer is for the engine alone, and never for the user."""
+        return self.purpose != "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What came of a call that is for the engine alone, to a judge or a router.
+
+    Attributes:
+        name: of the adviser.
+        purpose: see `Call.purpose`.
+        about: the model whose answer it is about; None where it is about the query.
+        signals: what could be read, by the signals' names; nothing is unknown.
+        cost: what the call cost, None where unknown; 0 for a call that raised.
+        usage: tokens used, where reported.
+        seconds: latency, where measured.
+        error: why there are no signals: what the call raised, or that nothing could be read.
+    """
+
+    name: str
+    purpose: Purpose
+    about: str | None = None
+    signals: Mapping[str, float] = field(default_factory=dict, hash=False)
+    cost: float | None = None
+    usage: Usage | None = None
+    seconds: float | None = None
+    error: BaseException | None = None
+
+    @property
+    def score(self) -> float | None:
+        """A judge's score, None where it is unknown."""
+        return self.signals.get(self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return {
+            "name": self.name,
+            "purpose": self.purpose,
+            "about": self.about,
+            "signals": dict(self.signals),
+            "cost": self.cost,
+            **_tokens(self.usage),
+            "seconds": self.seconds,
+            "error": None if self.error is None else repr(self.error),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +213,8 @@ class Decision:
         after: models that had answered when the decision was made.
         quality: expected quality of each model's answer, given what was known then.
         sd: standard deviation of what that estimate may become once the model has answered.
-        cost: expected cost of running each model; None where no price is known.
+        cost: expected cost of running each model, and of judging its answer where that may be a
+            draft; None where no price is known.
         action: the model to run, or None to stop.
         final: see `Call.final`.
         reason: the decision in words.
@@ -179,6 +257,7 @@ class Trace:
         failures: calls that raised, in order.
         costs: cost by model that answered; None where unknown.
         chosen: the model whose answer is returned, None while undecided or when all failed.
+        advice: what advisers were asked, in order.
     """
 
     query: Query
@@ -191,6 +270,7 @@ class Trace:
     failures: tuple[Failure, ...]
     costs: Mapping[str, float | None]
     chosen: str | None
+    advice: tuple[Advice, ...] = ()
 
     @property
     def models_run(self) -> tuple[str, ...]:
@@ -199,9 +279,10 @@ class Trace:
 
     @property
     def total_cost(self) -> float | None:
-        """Cost of all calls that answered; None when that of any is unknown."""
-        known = [cost for cost in self.costs.values() if cost is not None]
-        return sum(known) if len(known) == len(self.costs) else None
+        """Cost of all calls that answered, advice included; None when that of any is unknown."""
+        costs = [*self.costs.values(), *(each.cost for each in self.advice)]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     @property
     def stopped_because(self) -> str:
@@ -220,6 +301,7 @@ class Trace:
             **self.setting,
             "budget": None if self.budget in {None, math.inf} else float(self.budget or 0),
             "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
+            "advice": [each.to_dict() for each in self.advice],
             "failures": [{"model": f.model, "error": repr(f.error)} for f in self.failures],
             "decisions": [decision.to_dict() for decision in self.decisions],
         }
@@ -230,13 +312,18 @@ _PARTS = tuple(field.name for field in fields(Usage))[2:]
 
 
 def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]:
-    usage = answer.usage
     return {
         "model": model,
         "cost": cost,
+        **_tokens(answer.usage),
+        "seconds": answer.seconds,
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def _tokens(usage: Usage | None) -> dict[str, int | None]:
+    return {
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         **{part: getattr(usage, part) for part in _PARTS if usage and getattr(usage, part)},
-        "seconds": answer.seconds,
-        "finish_reason": answer.finish_reason,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cascade_engine._arrays import highest
+from cascade_engine._registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ _PENALTIES = (1.0, 10.0, 100.0)
 _CERTAIN = 1e-3
 
 
+@persistent("Values.state")
 class State(NamedTuple):
     """The models run, and what is learned of going on from there.
 
@@ -46,6 +48,7 @@ class State(NamedTuple):
     coef: FloatArray
 
 
+@persistent("Values")
 @dataclass(frozen=True, slots=True)
 class Values:
     """What going on is worth, by the set of models run.
@@ -136,7 +139,7 @@ def learn_values(
         pool: the models planned for.
         trust: in what is believed of an answer held, against its true quality, as its value.
     """
-    return _Learning(believe, quality, cost, depth, pool, trust).learn()
+    return _Learning(believe, quality, cost, depth=depth, pool=pool, trust=trust).learn()
 
 
 class _Learning:
@@ -147,6 +150,7 @@ class _Learning:
         believe: Believe,
         quality: FloatArray,
         cost: FloatArray,
+        *,
         depth: int,
         pool: tuple[int, ...],
         trust: float,
@@ -260,15 +264,13 @@ def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     eigenvalues, vectors = np.linalg.eigh(x.T @ x)
     turned = x @ vectors
     moment = turned.T @ y
-    best, least = None, np.inf
-    for penalty in _PENALTIES:
+
+    def tried(penalty: float) -> tuple[float, FloatArray, FloatArray]:
         inverse = 1 / (np.maximum(eigenvalues, 0.0) + penalty)
         own = (1 / len(x) + (turned**2) @ inverse)[:, None]
         error = (y - turned @ (inverse[:, None] * moment)) / (1 - np.minimum(own, 1 - _CERTAIN))
-        total = float((error**2).sum())
-        if total < least:
-            best, least = (inverse, error), total
-    assert best is not None
-    inverse, error = best
+        return float((error**2).sum()), inverse, error
+
+    _, inverse, error = min(map(tried, _PENALTIES), key=lambda one: one[0])
     coef = vectors @ (inverse[:, None] * moment)
     return np.vstack([mean, coef]), mean + y - error

@@ -39,6 +39,7 @@ from cascade_engine._finals import (
 )
 from cascade_engine._parsed import final_code, final_field, final_json, json_leaves
 from cascade_engine._reading import bare, phrase
+from cascade_engine._registry import persistent
 from cascade_engine._similarity import Profile, compare, leaf_profile, profile, similarity
 from cascade_engine.errors import ConfigurationError
 
@@ -68,6 +69,7 @@ Extract: TypeAlias = Callable[[str, str], "str | None"]
 """A function `(question, text) -> final answer`, None where there is none."""
 
 
+@persistent("Extractor")
 @dataclass(frozen=True)
 class Extractor:
     """A way to read the final answer, with a name. Call it as a function `(question, text)`.
@@ -122,10 +124,12 @@ def _read(reader: Callable[[str, Asked], str | None]) -> Extract:
     return partial(_asking, reader)
 
 
+@persistent("extraction.asking")
 def _asking(reader: Callable[[str, Asked], str | None], question: str, text: str) -> str | None:
     return reader(text, asked(question))
 
 
+@persistent("extraction.text_value")
 def _text_value(text: str, asked: Asked) -> str | None:
     part = bare(final_part(text, asked))
     return phrase(part) or part.casefold() or None
@@ -164,6 +168,7 @@ def label(labels: Sequence[str]) -> Extractor:
     return Extractor("label", partial(_label, given), closed=True)
 
 
+@persistent("extraction.label")
 def _label(given: Mapping[str, str], _: str, text: str) -> str | None:
     found = final_label(text, tuple(given))
     return given[found] if found else None
@@ -189,10 +194,12 @@ def json_field(path: str) -> Extractor:
     return Extractor("field", partial(_field, steps))
 
 
+@persistent("extraction.field")
 def _field(steps: Sequence[str], _: str, text: str) -> str | None:
     return final_field(text, steps)
 
 
+@persistent("AutomaticExtractor")
 class _Automatic(Extractor):
     """Tries what the question asks for, then what the answer looks like."""
 
@@ -219,10 +226,12 @@ def _candidates(wanted: Asked, text: str) -> list[Extractor]:
     return [extractor for applies, extractor in tests if applies]
 
 
+@persistent("extraction.asked_label")
 def _asked_label(text: str, asked: Asked) -> str | None:
     return final_label(text, asked.labels)
 
 
+@persistent("extraction.lone_number")
 def _lone_number(text: str, asked: Asked) -> str | None:
     return lone_value(bare(final_part(text, asked)))
 

@@ -23,6 +23,7 @@ STRATEGIES = (
     "cascading",
     "cascade_routing",
     "reservation_index",
+    "fitted_value_iteration",
 )
 
 

@@ -13,6 +13,7 @@ from cascade_engine import (
     STRATEGIES,
     AllModelsFailedError,
     Answer,
+    Beliefs,
     CostEstimator,
     InfeasibleBudgetError,
     QualityEstimator,
@@ -83,7 +84,9 @@ class World:
 
     def session(self, name):
         table = np.random.default_rng(self.seed).uniform(0, 1, (2, self.k))
-        strategy = STRATEGIES[name]().tuned(TuningData(table, table + 0.1, no_frontier))
+        beliefs = Beliefs(table, table, sd=np.full(self.k, 0.1), cost=table)
+        data = TuningData(table, table + 0.1, no_frontier, beliefs)
+        strategy = STRATEGIES[name]().tuned(data)
         quality, charge = Whims(self.k, self.seed), Charge({})
         decider = Decider(self.names, quality, Costs(self.cost), strategy, charge, fitted=True)
         return Session(decider, Query("q"), lam=self.lam, max_cost=self.max_cost)

@@ -258,7 +258,7 @@ def test_duplicates_of_a_query_share_a_fold(train):
     assert len(set(group_folds(groups, 99, seed=3))) == 15
     twice = train.take([*range(60), *reversed(range(60))])
     cross = LogprobEstimator().fit(twice).cross_evidence()
-    assert cross.ante[:60] == pytest.approx(cross.ante[:59:-1], abs=1e-12)
+    assert cross.seen.ante[:60] == pytest.approx(cross.seen.ante[:59:-1], abs=1e-12)
 
 
 def test_what_cannot_be_learned_from_is_refused(train):

@@ -15,8 +15,14 @@ from cascade_engine.estimators.cost import (
     PoissonCostEstimator,
     TokenCostEstimator,
 )
+from cascade_engine.estimators.embedding import EmbeddingEstimator
+from cascade_engine.estimators.examples import ExampleEstimator
 from cascade_engine.estimators.logprob import LogprobEstimator
+from cascade_engine.estimators.neighbours import NeighbourEstimator
+from cascade_engine.estimators.preferences import Preference, PreferenceEstimator
 from cascade_engine.estimators.prior import PriorEstimator
+from cascade_engine.estimators.rules import RuleEstimator
+from cascade_engine.estimators.signal import CallableEstimator, QuerySignalEstimator
 from cascade_engine.estimators.signals import (
     CallableSignal,
     EffortSignal,
@@ -29,21 +35,29 @@ from cascade_engine.estimators.text import TextEstimator
 __all__ = [
     "Agreement",
     "AnswerSignal",
+    "CallableEstimator",
     "CallableSignal",
     "CombinedBeliefs",
     "CombinedEstimator",
     "CostEstimator",
     "EffortSignal",
+    "EmbeddingEstimator",
     "Estimates",
     "ExAnteEstimator",
+    "ExampleEstimator",
     "GaussianCombiner",
     "LinearCostEstimator",
     "LogprobEstimator",
     "LogprobSignal",
+    "NeighbourEstimator",
     "PoissonCostEstimator",
+    "Preference",
+    "PreferenceEstimator",
     "PriorEstimator",
     "QualityEstimator",
+    "QuerySignalEstimator",
     "RecordedSignal",
+    "RuleEstimator",
     "StructureSignal",
     "TextEstimator",
     "TokenCostEstimator",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.estimators._logistic import (
     Logistic,
     cross_logit,
@@ -28,6 +29,7 @@ _FEWEST = 10
 Pattern: TypeAlias = "tuple[bool, ...]"
 
 
+@persistent("BlockLogistic")
 @dataclass(frozen=True, slots=True)
 class BlockLogistic:
     """A regression for every set of blocks that may be known together.
@@ -58,9 +60,30 @@ class BlockLogistic:
     def _usable(self, pattern: Pattern) -> Pattern | None:
         """The regression on the most of the blocks known."""
         within = [
-            p for p in self.fits if all(has or not uses for has, uses in zip(pattern, p, strict=True))
+            p
+            for p in self.fits
+            if all(has or not uses for has, uses in zip(pattern, p, strict=True))
         ]
         return max(within, key=sum, default=None)
+
+
+def fit_few(
+    blocks: Sequence[Sequence[FloatArray]], labels: FloatArray
+) -> tuple[list[BlockLogistic], FloatArray]:
+    """One fit for each of k models on few features, all out-of-fold estimates of the label.
+
+    With so few parameters the fits may see the rows that they are used on. Crossing them would do
+    harm: the intercept of a fold's fit leans against that fold's labels.
+
+    Args:
+        blocks: for each model its blocks, of shape (n, d_b).
+        labels: shape (n, k), in [0, 1].
+
+    Returns:
+        The fits, and their log-odds of shape (n, k).
+    """
+    fits = [_fit(x, y, 1.0, len(x)) for x, y in zip(blocks, labels.T, strict=True)]
+    return fits, np.column_stack([fit.logit(x) for fit, x in zip(fits, blocks, strict=True)])
 
 
 def fit_blocks(
@@ -79,7 +102,10 @@ def fit_blocks(
     """
     tried = {
         strength: np.column_stack(
-            [_cross(own, y, folds, strength, rising) for own, y in zip(blocks, labels.T, strict=True)]
+            [
+                _cross(own, y, folds, strength, rising)
+                for own, y in zip(blocks, labels.T, strict=True)
+            ]
         )
         for strength in _STRENGTHS
     }

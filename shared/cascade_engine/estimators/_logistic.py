@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 CERTAINTY = 1e-3
 _CONSTANT = 1e-9
 _TALL = 20
+#: Estimates of the label are to be trusted: the square of this times less is their penalty.
+_FREE = 10.0
 
 
 @persistent("Logistic")
@@ -80,7 +83,7 @@ def fit_logistic(
         rising: so many of the first features are out-of-fold estimates of the label and may not
             count against it. Estimates that know nothing lean against the labels they have not seen
             (a fold rich in good answers leaves the other folds poor), and a falling slope would
-            read that back.
+            read that back. They are hardly penalised.
 
     When all labels are 0 or all are 1 there is nothing to separate: the fit is a constant,
     shrunk from certainty by Laplace's rule of succession.
@@ -90,6 +93,7 @@ def fit_logistic(
     mean, scale = features.mean(axis=0), features.std(axis=0)
     # A column that is constant but for rounding carries nothing: scaled up it would carry noise.
     scale = np.where(scale > _CONSTANT * (1 + np.abs(mean)), scale, 1.0)
+    scale[:rising] /= _FREE
     constant = (labels.sum() + 1) / (n + 2)
     if labels.max() <= 0 or labels.min() >= 1:
         zeros = np.zeros(features.shape[1])
@@ -103,7 +107,8 @@ def fit_logistic(
 
 
 def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  only a fit pays for it
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  only a fit pays for it
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
     weight = None
     if ((labels > 0) & (labels < 1)).any():
@@ -113,7 +118,10 @@ def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArr
     # With far more rows than features a few Newton steps do.
     solver = "newton-cholesky" if len(x) > _TALL * x.shape[1] else "lbfgs"
     model = LogisticRegression(C=strength, max_iter=1000, solver=solver)
-    model.fit(x, labels, sample_weight=weight)
+    with warnings.catch_warnings():
+        # Where it starts at the solution Newton's method says that it found nothing better.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, labels, sample_weight=weight)
     coef, intercept = np.asarray(model.coef_), np.asarray(model.intercept_)
     return coef[0], float(intercept[0])
 

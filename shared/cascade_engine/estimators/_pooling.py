@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, logit
+from cascade_engine._registry import persistent
 from cascade_engine.estimators._logistic import CERTAINTY as _CERTAINTY
+from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, logit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from cascade_engine._arrays import FloatArray, IntArray
 
+#: Regressions of their own for one, for two and for more other answers.
+_CLASSES = 3
+#: Of more models than the first not all sets are looked at, but the second number of each size.
 _EVERYTHING, _MOST_SETS, _LARGEST = 5, 60, 5
+#: The most rows a regression is fitted on.
 _MOST_ROWS = 20_000
+#: Inverse penalty, were every query looked at once.
+_STRENGTH = 0.1
 #: Log-odds where there is no answer to take the highest of.
 _NONE = -7.0
 
 
+@persistent("Pooling.seen")
 @dataclass(slots=True)
 class Seen:
     """What is known of n queries and k models.
@@ -120,6 +129,7 @@ def _clusters(own: FloatArray, alike: FloatArray) -> tuple[FloatArray, FloatArra
     return logit(odds / whole), backing
 
 
+@persistent("Pooling.bank")
 @dataclass(frozen=True, slots=True)
 class Bank:
     """Logistic regressions for f folds and k models at once; arrays are (f, k, d) or (f, k)."""
@@ -150,89 +160,113 @@ class Bank:
         return np.clip(out, -ceiling, ceiling)
 
 
-def fit_pooled(
-    seen: Seen, quality: FloatArray, folds: IntArray, seed: int
-) -> tuple[Bank, Bank, FloatArray]:
-    """Fits the regressions of answered and of waiting models, once for each fold and once for all.
+@persistent("Pooling")
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """What is learned of several answers together.
+
+    Attributes:
+        answered: regressions for models run, by number of other answers (one, two, more).
+        waiting: the same for models that have not run.
+        resolution: of each model the share of q (1 - q) that its answer resolves, shape (k,).
+    """
+
+    answered: tuple[Bank, ...]
+    waiting: tuple[Bank, ...]
+    resolution: FloatArray
+
+    def log_odds(self, seen: Seen, run: Sequence[int], folds: IntArray) -> FloatArray:
+        """Log-odds of a good answer of every model once `run` have answered, shape (n, k).
+
+        With no other answer the estimates stand as they are: they are calibrated.
+        """
+        rest = [i for i in range(seen.ante.shape[1]) if i not in run]
+        out = np.where(np.isin(np.arange(seen.ante.shape[1]), run), seen.own, seen.ante)
+        if not run:
+            return out
+        answered, waiting = pooled_features(seen, run, rest)
+        if len(run) > 1:
+            bank = self.answered[min(len(run) - 1, _CLASSES) - 1]
+            out[:, list(run)] = bank.logit(folds, run, answered)
+        if rest:
+            out[:, rest] = self.waiting[min(len(run), _CLASSES) - 1].logit(folds, rest, waiting)
+        return out
+
+
+def fit_pooled(seen: Seen, quality: FloatArray, folds: IntArray, seed: int) -> Pooling:
+    """Fits the regressions, once for each fold without it and once for all.
 
     Every query is looked at under many run sets; a query's rows are all in its fold.
-
-    Returns:
-        The two banks, whose last row is fitted on everything, and of each model the share of
-        q (1 - q) that its answer resolves, shape (k,).
     """
     k = quality.shape[1]
-    looks = list(_looks(seen, quality, folds, seed))
-    answered: list[list[Logistic]] = [[] for _ in range(int(folds.max()) + 2)]
-    waiting: list[list[Logistic]] = [[] for _ in answered]
-    for bank, kind in ((answered, 0), (waiting, 1)):
-        for i in range(k):
-            x, y, fold = (np.concatenate(parts) for parts in zip(*_rows(looks, i, kind), strict=True))
-            for out, fits in enumerate(bank):
-                rows = fold != out
-                fits.append(fit_logistic(x[rows], y[rows], rising=1))
-    banks = Bank.of(answered), Bank.of(waiting)
-    return *banks, _resolution(seen, folds, *banks)
+    looks = [_look(seen, quality, folds, run) for run in _run_sets(k, seed)]
+    rng = np.random.default_rng(seed)
+    answered, waiting = (
+        tuple(_bank(looks, k, kind, others, rng) for others in range(1, min(_CLASSES, k - 1) + 1))
+        for kind in (0, 1)
+    )
+    return Pooling(answered, waiting, _resolution(seen))
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Some queries under one run set."""
+    """All queries under one run set."""
 
     run: tuple[int, ...]
     waiting: tuple[int, ...]
-    answered_x: FloatArray
-    waiting_x: FloatArray
+    x: tuple[FloatArray, FloatArray]
     labels: FloatArray
     folds: IntArray
 
+    def of(self, i: int, kind: int, others: int) -> FloatArray | None:
+        """Features of model i where it has answered (kind 0) or waits (1) beside so many others."""
+        among = (self.run, self.waiting)[kind]
+        if i not in among or min(len(self.run) - (kind == 0), _CLASSES) != others:
+            return None
+        return self.x[kind][:, among.index(i)]
 
-def _looks(seen: Seen, quality: FloatArray, folds: IntArray, seed: int) -> Iterator[_Look]:
-    n, k = quality.shape
+
+def _look(seen: Seen, quality: FloatArray, folds: IntArray, run: tuple[int, ...]) -> _Look:
+    rest = tuple(i for i in range(quality.shape[1]) if i not in run)
+    return _Look(run, rest, pooled_features(seen, run, rest), quality, folds)
+
+
+def _bank(looks: Sequence[_Look], k: int, kind: int, others: int, rng: np.random.Generator) -> Bank:
+    fits: list[list[Logistic]] = [[] for _ in range(int(looks[0].folds.max()) + 2)]
+    for i in range(k):
+        found = [(x, look) for look in looks if (x := look.of(i, kind, others)) is not None]
+        x = np.concatenate([x for x, _ in found])
+        labels = np.concatenate([look.labels[:, i] for _, look in found])
+        folds = np.concatenate([look.folds for _, look in found])
+        if len(x) > _MOST_ROWS:
+            some = rng.choice(len(x), _MOST_ROWS, replace=False)
+            x, labels, folds = x[some], labels[some], folds[some]
+        # A query seen under many sets is still one query.
+        strength = _STRENGTH * len(looks[0].labels) / len(x)
+        for out, bank in enumerate(fits):
+            rows = folds != out
+            bank.append(fit_logistic(x[rows], labels[rows], strength=strength, rising=1))
+    return Bank.of(fits)
+
+
+def _run_sets(k: int, seed: int) -> list[tuple[int, ...]]:
+    """All sets that leave something to learn; of many models up to so many of each size."""
     rng = np.random.default_rng(seed)
-    sets = _run_sets(k, rng)
-    share = min(1.0, _MOST_ROWS / (n * len(sets) / 2))
-    for run in sets:
-        rows = np.arange(n) if share == 1 else np.flatnonzero(rng.random(n) < share)
-        rest = tuple(i for i in range(k) if i not in run)
-        x = pooled_features(seen.at(rows), run, rest)
-        yield _Look(run, rest, *x, quality[rows], folds[rows])
+    sets: list[tuple[int, ...]] = []
+    for size in range(1, k + 1 if k <= _EVERYTHING else _LARGEST + 1):
+        every = comb(k, size)
+        if k <= _EVERYTHING or every <= _MOST_SETS:
+            sets += combinations(range(k), size)
+        else:
+            some: dict[tuple[int, ...], None] = {}
+            while len(some) < _MOST_SETS:
+                some[tuple(sorted(rng.choice(k, size, replace=False).tolist()))] = None
+            sets += some
+    return sets
 
 
-def _rows(
-    looks: Sequence[_Look], i: int, kind: int
-) -> Iterator[tuple[FloatArray, FloatArray, IntArray]]:
-    """Features, labels and folds of model i, where it has answered (kind 0) or waits (1)."""
-    for look in looks:
-        among, x = ((look.run, look.answered_x), (look.waiting, look.waiting_x))[kind]
-        if i in among:
-            yield x[:, among.index(i)], look.labels[:, i], look.folds
-
-
-def _run_sets(k: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """All sets of up to five models; of more models none, each alone, and a sample."""
-    if k <= _EVERYTHING:
-        return [s for size in range(k + 1) for s in combinations(range(k), size)]
-    sets: dict[tuple[int, ...], None] = dict.fromkeys([(), *((i,) for i in range(k))])
-    everyone = range(_MOST_SETS + 2 * k)
-    for _ in everyone:
-        size = int(rng.integers(2, _LARGEST + 1))
-        sets[tuple(sorted(rng.choice(k, size, replace=False).tolist()))] = None
-    return list(sets)
-
-
-def _resolution(seen: Seen, folds: IntArray, answered: Bank, waiting: Bank) -> FloatArray:
-    """Mean square of the step from the estimate before an answer to the one after, over q (1 - q).
-
-    Taken from no answer to one, out of fold.
-    """
-    k = seen.ante.shape[1]
-    everyone = range(k)
-    _, x = pooled_features(seen, (), everyone)
-    before = expit(waiting.logit(folds, everyone, x))
-    after = np.empty_like(before)
-    for i in everyone:
-        x, _ = pooled_features(seen, (i,), ())
-        after[:, i] = expit(answered.logit(folds, (i,), x))[:, 0]
+def _resolution(seen: Seen) -> FloatArray:
+    """Mean square of the step from before an answer to after it, over q (1 - q)."""
+    before, after = expit(seen.ante), expit(seen.own)
     room = (before * (1 - before)).sum(axis=0)
     return np.minimum(1.0, ((after - before) ** 2).sum(axis=0) / room)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.extraction import agree, automatic, canonical
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Agreement"]
 
 
+@persistent("Agreement")
 class Agreement:
     """Whether answers say the same: the strongest of the cheap signals.
 

@@ -22,9 +22,7 @@ __all__ = ["CombinedBeliefs", "GaussianCombiner"]
 _LEAST = 1e-4
 
 
-@persistent(
-    "GaussianCombiner", fitted=("mean_", "covariance_", "share_before_", "share_after_")
-)
+@persistent("GaussianCombiner", fitted=("mean_", "covariance_", "share_before_", "share_after_"))
 class GaussianCombiner:
     """Combines what is known of all models into the belief about each.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import kept, persistent
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators._base import (
     AnswerSignal,
@@ -15,9 +16,9 @@ from cascade_engine.estimators._base import (
     QualityEstimator,
     rows_where,
 )
-from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks
+from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks, fit_few
 from cascade_engine.estimators._logistic import expit, group_folds, logit, one_thread
-from cascade_engine.estimators._pooling import Bank, Seen, fit_pooled, pooled_features
+from cascade_engine.estimators._pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.signals import EffortSignal, LogprobSignal, StructureSignal
 from cascade_engine.estimators.text import TextEstimator
@@ -35,6 +36,10 @@ __all__ = ["CombinedEstimator"]
 _FEWEST = 10
 
 
+# Of the queries, which are texts, none is kept.
+@persistent(
+    "CombinedEstimator.evidence", fields=("seen", "finals", "folds"), left_out={"queries": tuple}
+)
 @dataclass(slots=True)
 class _Evidence:
     """What is known of n queries.
@@ -52,6 +57,7 @@ class _Evidence:
     folds: IntArray
 
 
+@persistent("CombinedEstimator.fit")
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """What is learned, in the order in which it is used."""
@@ -59,11 +65,15 @@ class _Fit:
     before: list[ExAnteEstimator]
     ante: list[BlockLogistic]
     own: list[BlockLogistic]
-    answered: Bank
-    waiting: Bank
-    resolution: FloatArray
+    pooling: Pooling
 
 
+@persistent(
+    "CombinedEstimator",
+    fields=("before", "signals", "agreement", "folds", "seed"),
+    fitted=("_fit",),
+    fitting_data=("_cross",),
+)
 class CombinedEstimator(QualityEstimator):
     """Calibrated probabilities of a good answer, from all signals together.
 
@@ -76,8 +86,8 @@ class CombinedEstimator(QualityEstimator):
     The third looks at every query under many sets of models run, through features that mean the
     same for any set. One regression per model serves them all, in place of one per set.
 
-    The uncertainty handed to the strategies is that of the estimate to come: quality in [0, 1] with
-    mean q has a variance of at most q (1 - q), of which a share, learned, is resolved by the answer.
+    The uncertainty handed to the strategies is that of the estimate to come: quality in [0, 1] of
+    mean q has a variance of at most q (1 - q), of which an answer resolves a share, learned.
 
     Args:
         parts: `ExAnteEstimator`s, `AnswerSignal`s, and at most one `Agreement`. By default
@@ -141,15 +151,15 @@ class CombinedEstimator(QualityEstimator):
         before = [copy.deepcopy(part).fit(data) for part in self.before]
         crossed = [part.cross_predict(data, folds) for part in self.before]
         said = _ante_blocks(crossed, data.quality.shape)
-        ante_fits, ante = fit_blocks(said, data.quality, folds, rising=len(crossed))
+        ante_fits, ante = fit_few(said, data.quality)
         blocks = [
             self._own_blocks(ante[:, i], data.queries, [row[i] for row in data.answers])
             for i in range(len(data.models))
         ]
         own_fits, own = fit_blocks(blocks, data.quality, folds, rising=1)
         seen = Seen(ante, own, self._compare_all(data))
-        pooled = fit_pooled(seen, data.quality, folds, self.seed)
-        self._fit = _Fit(before, ante_fits, own_fits, *pooled)
+        pooling = fit_pooled(seen, data.quality, folds, self.seed)
+        self._fit = _Fit(before, ante_fits, own_fits, pooling)
         self._cross = _Evidence(data.queries, seen, {}, folds)
 
     def _own_blocks(
@@ -165,7 +175,9 @@ class CombinedEstimator(QualityEstimator):
         if self.agreement is None:
             return None
         k = len(data.models)
-        finals = [self.agreement.finals(data.queries, [r[i] for r in data.answers]) for i in range(k)]
+        finals = [
+            self.agreement.finals(data.queries, [r[i] for r in data.answers]) for i in range(k)
+        ]
         return self.agreement.table(finals)
 
     def _fitted(self) -> _Fit:
@@ -177,7 +189,7 @@ class CombinedEstimator(QualityEstimator):
     def cross_evidence(self) -> _Evidence:
         """Out-of-fold evidence on the fitting data."""
         self._fitted()
-        return self._cross
+        return kept(self, "_cross")
 
     def begin(self, queries: Sequence[Query]) -> _Evidence:
         """Evidence from the queries alone."""
@@ -203,21 +215,13 @@ class CombinedEstimator(QualityEstimator):
 
     def estimate(self, evidence: _Evidence, run: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Probability of a good answer per model, and the spread of what it may become."""
-        fit = self._fitted()
-        quality, sd = np.empty(run.shape), np.zeros(run.shape)
-        for columns, mask in rows_where(run):
-            rows = np.flatnonzero(mask)
-            rest = [i for i in range(run.shape[1]) if i not in columns]
-            folds = evidence.folds[rows]
-            answered, waiting = pooled_features(evidence.seen.at(rows), columns, rest)
-            if columns:
-                log_odds = fit.answered.logit(folds, columns, answered)
-                quality[np.ix_(rows, columns)] = expit(log_odds)
-            if rest:
-                p = expit(fit.waiting.logit(folds, rest, waiting))
-                quality[np.ix_(rows, rest)] = p
-                sd[np.ix_(rows, rest)] = np.sqrt(fit.resolution[rest] * p * (1 - p))
-        return quality, sd
+        pooling = self._fitted().pooling
+        quality = np.empty(run.shape)
+        for columns, rows in rows_where(run):
+            seen = evidence.seen.at(rows)
+            quality[rows] = expit(pooling.log_odds(seen, columns, evidence.folds[rows]))
+        spread = pooling.resolution * quality * (1 - quality)
+        return quality, np.where(run, 0.0, np.sqrt(spread))
 
 
 def _ante_blocks(said: Sequence[FloatArray], shape: tuple[int, int]) -> list[list[FloatArray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cascade_engine._registry import persistent
 from cascade_engine.estimators.combined import CombinedEstimator
 from cascade_engine.estimators.signals import LogprobSignal
 from cascade_engine.estimators.text import TextEstimator
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["LogprobEstimator"]
 
 
+@persistent(
+    "LogprobEstimator",
+    fields=("before", "signals", "agreement", "folds", "seed"),
+    fitted=("_fit",),
+    fitting_data=("_cross",),
+)
 class LogprobEstimator(CombinedEstimator):
     """A `CombinedEstimator` that does not read what the answers say.
 

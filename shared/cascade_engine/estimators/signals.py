@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators._base import AnswerSignal
 from cascade_engine.estimators._logprob_features import logprob_features
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@persistent("LogprobSignal")
 class LogprobSignal(AnswerSignal):
     """Summary features of the token log-probabilities: mean, lowest, first, sum, spread.
 
@@ -39,6 +41,7 @@ class LogprobSignal(AnswerSignal):
         return logprob_features(answers)
 
 
+@persistent("EffortSignal")
 class EffortSignal(AnswerSignal):
     """How much a model wrote, and thought, before it was done: hard questions take longer.
 
@@ -57,6 +60,7 @@ def _effort(usage: Usage | None) -> list[float]:
     return [np.log1p(usage.output_tokens), np.log1p(usage.reasoning_tokens)]
 
 
+@persistent("StructureSignal")
 class StructureSignal(AnswerSignal):
     """Validity and signs of failure: JSON, schema, tool calls, refusal, truncation, repetition.
 
@@ -68,7 +72,10 @@ class StructureSignal(AnswerSignal):
     """
 
     def __init__(
-        self, *, schema: Mapping[str, Any] | None = None, validator: Callable[..., Any] | None = None
+        self,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        validator: Callable[..., Any] | None = None,
     ) -> None:
         self.schema = schema
         self.validator = validator
@@ -83,6 +90,7 @@ class StructureSignal(AnswerSignal):
 _IN_ORDER = np.array([1.0] * 4 + [0.0] * 7)
 
 
+@persistent("RecordedSignal", fields=("names",))
 class RecordedSignal(AnswerSignal):
     """Numbers recorded with the answers, in `Answer.signals`: a judge's score, say.
 
@@ -101,6 +109,7 @@ class RecordedSignal(AnswerSignal):
         return np.array([[a.signals.get(name, np.nan) for name in self.names] for a in answers])
 
 
+@persistent("CallableSignal")
 class CallableSignal(AnswerSignal):
     """Whatever a function says of an answer: a verifier, a unit test, a heuristic.
 

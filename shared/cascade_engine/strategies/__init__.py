@@ -54,7 +54,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 
 #: The strategy that measures best where it is told apart from the others.
-DEFAULT_STRATEGY = ReservationIndex.name
+DEFAULT_STRATEGY = FittedValueIteration.name
 
 
 def find_strategy(strategy: str | Strategy) -> Strategy:

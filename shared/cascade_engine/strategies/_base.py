@@ -56,6 +56,8 @@ class Strategy(ABC):
     name: str
     #: The most models that may answer one query; None for no limit.
     max_depth: int | None = None
+    #: Whether it decides alike whatever is believed of the query: advice is then not paid for.
+    is_blind: bool = False
 
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from cascade_engine._arrays import highest, subset_sums
 from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
+from cascade_engine._registry import persistent
 from cascade_engine._supermodels import Problem, best_first_model, best_first_models
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
@@ -27,6 +28,7 @@ _LISTED = 6
 _MOST_LISTED = 12
 
 
+@persistent("CascadeRouting", fields=("max_depth", "per_step", "factors_", "prune"))
 class CascadeRouting(Escalating, ListedStrategy):
     """After any set of answers, weighs all sets of models that contain it.
 

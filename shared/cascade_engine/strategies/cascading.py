@@ -11,6 +11,7 @@ from cascade_engine._expectation import (
     expected_max_prefixes,
     expected_max_prefixes_correlated,
 )
+from cascade_engine._registry import persistent
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies._escalating import Escalating
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Cascading", "first_waiting", "later"]
 
 
+@persistent("Cascading", fields=("max_depth", "per_step", "factors_"))
 class Cascading(Escalating, ListedStrategy):
     """Escalates in the order of the models while some longer cascade is worth its cost.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._arrays import highest, is_whole
+from cascade_engine._registry import persistent
 from cascade_engine._tuning import Frontier, frontier_of_runs
 from cascade_engine._values import Values, learn_values
 from cascade_engine.errors import ConfigurationError, NotFittedError
@@ -26,6 +27,7 @@ __all__ = ["FittedValueIteration"]
 _SETS = 500
 
 
+@persistent("FittedValueIteration", fitted=("values_",))
 class FittedValueIteration(Strategy):
     """Runs the model whose answer gains most over stopping, by values learned from complete data.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.errors import NotFittedError
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies.routing import Routing
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RandomMixing"]
 
 
+@persistent("RandomMixing", fitted=("quality_", "cost_"))
 class RandomMixing(Routing):
     """Routing on mean quality and mean cost: every query alike.
 
@@ -31,6 +33,7 @@ class RandomMixing(Routing):
     """
 
     name = "random_mixing"
+    is_blind = True
 
     quality_: FloatArray
     cost_: FloatArray

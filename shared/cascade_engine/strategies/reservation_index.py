@@ -9,6 +9,7 @@ import numpy as np
 
 from cascade_engine._arrays import highest
 from cascade_engine._expectation import expected_excess
+from cascade_engine._registry import persistent
 from cascade_engine._reservation import one_decision, reservation_values
 from cascade_engine.strategies._base import STOP, Piece
 from cascade_engine.strategies._escalating import Escalating
@@ -25,6 +26,7 @@ __all__ = ["ReservationIndex"]
 _LEAST = 5e-324
 
 
+@persistent("ReservationIndex", fields=("max_depth", "per_step", "factors_"))
 class ReservationIndex(Escalating):
     """Runs the model of the highest reservation value while that exceeds the best answer held.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Routing"]
 
 
+@persistent("Routing")
 class Routing(ListedStrategy):
     """Runs the model with the highest q_i - lambda c_i, and returns its answer.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._arrays import is_whole
+from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SingleModel"]
 
 
+@persistent("SingleModel")
 class SingleModel(ListedStrategy):
     """Runs one model and returns its answer; another only where that one cannot run.
 
@@ -26,6 +28,7 @@ class SingleModel(ListedStrategy):
 
     name = "single_model"
     max_depth = 1
+    is_blind = True
 
     def __init__(self, model: int = -1) -> None:
         if not is_whole(model):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._registry import persistent
 from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies.cascading import first_waiting, later
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ThresholdCascade"]
 
 
+@persistent("ThresholdCascade")
 class ThresholdCascade(ListedStrategy):
     """Runs the models in order and returns the first answer estimated at the threshold or above.
 

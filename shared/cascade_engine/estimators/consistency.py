@@ -1,0 +1,48 @@
+"""Whether a model says the same when it is asked again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cascade_engine._registry import persistent
+from cascade_engine.estimators._base import AnswerSignal
+from cascade_engine.extraction import agree, automatic, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cascade_engine._arrays import FloatArray
+    from cascade_engine._types import Answer, Query
+    from cascade_engine.extraction import Extract
+
+__all__ = ["ConsistencySignal"]
+
+
+@persistent("ConsistencySignal")
+class ConsistencySignal(AnswerSignal):
+    """How many of a model's further answers to the query agree with the one it gave.
+
+    A model that is sure comes to the same answer again at a temperature above 0 (Wang et al.,
+    Self-Consistency Improves Chain of Thought Reasoning, ICLR 2023). Unknown where there are no
+    further answers in `Answer.samples`.
+
+    Args:
+        extract: how the final answer is read from a text, see `cascade_engine.extraction`; by
+            default what the question and the answer call for.
+    """
+
+    def __init__(self, extract: Extract = automatic) -> None:
+        self.extract = extract
+
+    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
+        """Mean agreement in [0, 1], shape (n, 1)."""
+        return np.array([[self._one(q, a)] for q, a in zip(queries, answers, strict=True)])
+
+    def _one(self, query: Query, answer: Answer) -> float:
+        if not answer.samples:
+            return float("nan")
+        own = canonical(query.text, answer.text, extract=self.extract)
+        others = (canonical(query.text, text, extract=self.extract) for text in answer.samples)
+        return float(np.mean([agree(own, other) for other in others]))
