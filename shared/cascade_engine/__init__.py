@@ -7,15 +7,37 @@ running with a function of the caller's. Adapters: `langchain_cascade`, `llamain
 
 from cascade_engine._batch import Tuned, simulate, tune
 from cascade_engine._beliefs import Beliefs
+from cascade_engine._collecting import acollect, collect
+from cascade_engine._collection import Collection
 from cascade_engine._costs import Price
 from cascade_engine._dataset import CascadeDataset
-from cascade_engine._evaluation import Evaluation, evaluate
+from cascade_engine._drift import Drift, FeatureDrift, drift
+from cascade_engine._evaluated import Evaluation, Point
+from cascade_engine._evaluation import evaluate
+from cascade_engine._explain import explain
+from cascade_engine._labels import Judge, Judgement
+from cascade_engine._learning import LearningCurve, LearningPoint, learning_curve
+from cascade_engine._payoff import Payoff, Payoffs, does_it_pay
+from cascade_engine._registry import persistent
+from cascade_engine._reliability import Reliability, measure_reliability
 from cascade_engine._router import CascadeRouter
 from cascade_engine._session import Session, adrive, drive
 from cascade_engine._simulation import Outcome
+from cascade_engine._summary import FittingSummary, summarize
 from cascade_engine._tuning import Frontier, Policy
-from cascade_engine._types import Answer, Call, Decision, Failure, Query, ToolCall, Trace, Usage
+from cascade_engine._types import (
+    Advice,
+    Answer,
+    Call,
+    Decision,
+    Failure,
+    Query,
+    ToolCall,
+    Trace,
+    Usage,
+)
 from cascade_engine._version import __version__
+from cascade_engine.advisers import ChatJudge, ChatRouter, advise, judge_report
 from cascade_engine.errors import (
     AllModelsFailedError,
     BudgetWarning,
@@ -24,16 +46,37 @@ from cascade_engine.errors import (
     DataError,
     InfeasibleBudgetError,
     NotFittedError,
+    PersistenceError,
     SessionStateError,
     UnknownPriceError,
 )
 from cascade_engine.estimators import (
+    Agreement,
+    AnswerSignal,
+    CallableEstimator,
+    CallableSignal,
+    CombinedEstimator,
+    ConsistencySignal,
     CostEstimator,
+    EffortSignal,
+    EmbeddingEstimator,
+    ExampleEstimator,
+    ExAnteEstimator,
     GaussianCombiner,
     LinearCostEstimator,
     LogprobEstimator,
+    LogprobSignal,
+    NeighbourEstimator,
+    PoissonCostEstimator,
+    Preference,
+    PreferenceEstimator,
     PriorEstimator,
     QualityEstimator,
+    QuerySignalEstimator,
+    RecordedSignal,
+    RuleEstimator,
+    StructureSignal,
+    TextEstimator,
     TokenCostEstimator,
 )
 from cascade_engine.strategies import DEFAULT_STRATEGY, STRATEGIES, Strategy
@@ -41,35 +84,71 @@ from cascade_engine.strategies import DEFAULT_STRATEGY, STRATEGIES, Strategy
 __all__ = [
     "DEFAULT_STRATEGY",
     "STRATEGIES",
+    "Advice",
+    "Agreement",
     "AllModelsFailedError",
     "Answer",
+    "AnswerSignal",
     "Beliefs",
     "BudgetWarning",
     "Call",
+    "CallableEstimator",
+    "CallableSignal",
     "CascadeDataset",
     "CascadeError",
     "CascadeRouter",
+    "ChatJudge",
+    "ChatRouter",
+    "Collection",
+    "CombinedEstimator",
     "ConfigurationError",
+    "ConsistencySignal",
     "CostEstimator",
     "DataError",
     "Decision",
+    "Drift",
+    "EffortSignal",
+    "EmbeddingEstimator",
     "Evaluation",
+    "ExAnteEstimator",
+    "ExampleEstimator",
     "Failure",
+    "FeatureDrift",
+    "FittingSummary",
     "Frontier",
     "GaussianCombiner",
     "InfeasibleBudgetError",
+    "Judge",
+    "Judgement",
+    "LearningCurve",
+    "LearningPoint",
     "LinearCostEstimator",
     "LogprobEstimator",
+    "LogprobSignal",
+    "NeighbourEstimator",
     "NotFittedError",
     "Outcome",
+    "Payoff",
+    "Payoffs",
+    "PersistenceError",
+    "Point",
+    "PoissonCostEstimator",
     "Policy",
+    "Preference",
+    "PreferenceEstimator",
     "Price",
     "PriorEstimator",
     "QualityEstimator",
     "Query",
+    "QuerySignalEstimator",
+    "RecordedSignal",
+    "Reliability",
+    "RuleEstimator",
     "Session",
     "SessionStateError",
     "Strategy",
+    "StructureSignal",
+    "TextEstimator",
     "TokenCostEstimator",
     "ToolCall",
     "Trace",
@@ -77,9 +156,20 @@ __all__ = [
     "UnknownPriceError",
     "Usage",
     "__version__",
+    "acollect",
     "adrive",
+    "advise",
+    "collect",
+    "does_it_pay",
+    "drift",
     "drive",
     "evaluate",
+    "explain",
+    "judge_report",
+    "learning_curve",
+    "measure_reliability",
+    "persistent",
     "simulate",
+    "summarize",
     "tune",
 ]

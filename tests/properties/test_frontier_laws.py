@@ -47,7 +47,7 @@ def test_costs_rise_and_lambdas_fall(name, some):
     assert frontier.quality.max() <= some.quality.max(axis=1).mean() + 1e-12
 
 
-@every
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"fitted_value_iteration"}))
 @laws
 @given(some=worlds())
 def test_every_point_is_what_its_lambda_does_and_no_lambda_is_cheaper(name, some):

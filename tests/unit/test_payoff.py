@@ -25,12 +25,13 @@ def budget(data):
 
 
 def test_where_words_tell_of_quality_it_pays(data, budget):
-    found = does_it_pay(by_word.router(budget=budget), data)
+    router = by_word.router(budget=budget)
+    found = does_it_pay(router, data)
     assert found.pays
     assert found.gain.is_above_zero
     assert found.queries == 600
     assert found.best == "large"
-    assert found.reason.startswith("reservation_index pays: at ")
+    assert found.reason.startswith(f"{router.strategy.name} pays: at ")
     assert f"the difference is {found.gain:+.3f}. " in found.reason
     assert str(found) == found.reason
     assert found.own.cost == pytest.approx(budget, rel=0.1)
@@ -48,7 +49,8 @@ def test_what_it_saves_is_said(data):
 def test_where_nothing_tells_of_quality_it_does_not_pay(seed, at_a_budget):
     data = by_word.make(400, seed + 10, learnable=False)
     budget = float(data.cost.mean()) if at_a_budget else None
-    found = does_it_pay(by_word.router(budget=budget), data)
+    router = by_word.router(budget=budget)
+    found = does_it_pay(router, data)
     assert not found.pays
     assert "does not pay" in found.reason
     assert found.gain.low < 0

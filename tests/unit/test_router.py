@@ -65,7 +65,7 @@ def test_a_budget_in_the_middle_uses_several_models(router, data, held_out):
     assert outcome.shares.sum() == pytest.approx(1)
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"fitted_value_iteration"}))
 def test_the_frontier_is_what_playing_each_lambda_gives(name, router, data):
     tuned = router.with_strategy(name)
     game, frontier = simulation(tuned), tuned.frontier_
@@ -104,6 +104,7 @@ def test_the_budget_is_met_in_expectation_on_the_fitting_data(name, share, route
 
 
 def test_the_policy_is_the_mixture_of_its_two_lambdas(router, data):
+    router = router.with_strategy("reservation_index")
     game = simulation(router)
     for budget in np.linspace(*router.frontier_.cost[[0, -1]], 7)[1:-1]:
         policy = router.with_budget(float(budget)).policy_

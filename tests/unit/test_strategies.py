@@ -157,6 +157,7 @@ def test_a_setting_is_lambda_as_users_know_it():
     assert set(named) == {
         "cascade_routing",
         "cascading",
+        "fitted_value_iteration",
         "random_mixing",
         "reservation_index",
         "routing",
@@ -171,6 +172,7 @@ def test_what_may_still_run_after_a_model():
     assert reachable == {
         "cascade_routing": [True, False, True],
         "cascading": [False, False, True],
+        "fitted_value_iteration": [True, False, True],
         "random_mixing": [False, False, False],
         "reservation_index": [True, False, True],
         "routing": [False, False, False],

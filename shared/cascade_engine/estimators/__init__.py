@@ -10,6 +10,7 @@ from cascade_engine.estimators._base import (
 from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.combination import CombinedBeliefs, GaussianCombiner
 from cascade_engine.estimators.combined import CombinedEstimator
+from cascade_engine.estimators.consistency import ConsistencySignal
 from cascade_engine.estimators.cost import (
     LinearCostEstimator,
     PoissonCostEstimator,
@@ -39,6 +40,7 @@ __all__ = [
     "CallableSignal",
     "CombinedBeliefs",
     "CombinedEstimator",
+    "ConsistencySignal",
     "CostEstimator",
     "EffortSignal",
     "EmbeddingEstimator",

@@ -98,7 +98,9 @@ class QueryFeatures:
             ),
             shape=(len(counts), size),
         )
-        with np.errstate(invalid="ignore"):  # of queries with the same words no variance is left
+        with np.errstate(
+            invalid="ignore", divide="ignore"
+        ):  # of queries with the same words no variance is left
             svd = TruncatedSVD(rank, random_state=self.seed).fit(matrix)
         return np.ascontiguousarray(np.asarray(svd.components_).T)
 
