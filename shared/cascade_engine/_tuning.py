@@ -151,8 +151,8 @@ def frontier_of_runs(
     def change(of: int) -> FloatArray:
         return np.asarray(((quality - quality[:, of : of + 1]) ** 2).mean(axis=0))
 
-    means = (table.mean(axis=0) for table in (cost[:, ::-1], quality, believed[:, ::-1]))
-    return _frontier(_Points(lam, *means, len(quality), change))
+    spent, hoped = cost[:, ::-1].mean(axis=0), believed[:, ::-1].mean(axis=0)
+    return _frontier(_Points(lam, spent, quality.mean(axis=0), hoped, len(quality), change))
 
 
 def _progress(values: FloatArray) -> FloatArray:

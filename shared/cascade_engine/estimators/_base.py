@@ -39,7 +39,7 @@ class Estimates:
     cost: FloatArray
     cov: FloatArray | None = None
 
-    def at(self, rows: IntArray | slice) -> Estimates:
+    def at(self, rows: IntArray | BoolArray | slice) -> Estimates:
         """The same for some of the queries."""
         cov = None if self.cov is None else self.cov[rows]
         return Estimates(self.quality[rows], self.sd[rows], self.cost[rows], cov)

@@ -16,7 +16,7 @@ from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, l
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import FloatArray, IntArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
 
 #: Regressions of their own for one, for two and for more other answers.
 _CLASSES = 3
@@ -45,7 +45,7 @@ class Seen:
     own: FloatArray
     agreement: FloatArray | None
 
-    def at(self, rows: IntArray | slice) -> Seen:
+    def at(self, rows: IntArray | BoolArray | slice) -> Seen:
         """The same for some of the queries."""
         agreement = None if self.agreement is None else self.agreement[rows]
         return Seen(self.ante[rows], self.own[rows], agreement)
@@ -269,4 +269,4 @@ def _resolution(seen: Seen) -> FloatArray:
     """Mean square of the step from before an answer to after it, over q (1 - q)."""
     before, after = expit(seen.ante), expit(seen.own)
     room = (before * (1 - before)).sum(axis=0)
-    return np.minimum(1.0, ((after - before) ** 2).sum(axis=0) / room)
+    return np.asarray(np.minimum(1.0, ((after - before) ** 2).sum(axis=0) / room))

@@ -98,9 +98,8 @@ class QueryFeatures:
             ),
             shape=(len(counts), size),
         )
-        with np.errstate(
-            invalid="ignore", divide="ignore"
-        ):  # of queries with the same words no variance is left
+        # Of queries with the same words no variance is left.
+        with np.errstate(invalid="ignore", divide="ignore"):
             svd = TruncatedSVD(rank, random_state=self.seed).fit(matrix)
         return np.ascontiguousarray(np.asarray(svd.components_).T)
 

@@ -118,13 +118,10 @@ class CombinedEstimator(QualityEstimator):
         self.before = [part for part in given if isinstance(part, ExAnteEstimator)]
         self.signals = [part for part in given if isinstance(part, AnswerSignal)]
         compared = [part for part in given if isinstance(part, Agreement)]
-        strange = [
-            p for p in given if not isinstance(p, (ExAnteEstimator, AnswerSignal, Agreement))
-        ]
-        if strange or len(compared) > 1:
+        if len(compared) > 1 or len(self.before) + len(self.signals) + len(compared) < len(given):
             raise ConfigurationError(
-                f"a CombinedEstimator takes ex-ante estimators, answer signals and at most one "
-                f"Agreement, not {strange or compared}"
+                "a CombinedEstimator takes ex-ante estimators, answer signals and at most one "
+                f"Agreement, not {list(given)}"
             )
         self.agreement = compared[0] if compared else None
         self.folds = folds
@@ -189,7 +186,8 @@ class CombinedEstimator(QualityEstimator):
     def cross_evidence(self) -> _Evidence:
         """Out-of-fold evidence on the fitting data."""
         self._fitted()
-        return kept(self, "_cross")
+        cross: _Evidence = kept(self, "_cross")
+        return cross
 
     def begin(self, queries: Sequence[Query]) -> _Evidence:
         """Evidence from the queries alone."""

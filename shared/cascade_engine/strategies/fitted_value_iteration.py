@@ -13,12 +13,12 @@ from cascade_engine._registry import persistent
 from cascade_engine._tuning import Frontier, frontier_of_runs
 from cascade_engine._values import Values, learn_values
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators import Estimates
 from cascade_engine.estimators._base import rows_where
 from cascade_engine.strategies._base import STOP, Strategy
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.estimators import Estimates
     from cascade_engine.strategies._base import TuningData
 
 __all__ = ["FittedValueIteration"]
