@@ -107,10 +107,11 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         max_expected_cost: budget per query, met in expectation once fitted; before that no single
             query is expected to cost more. None for the best quality at any cost.
         max_cost: hard cap on any one query: no model runs that is expected to exceed what is left.
-        strategy: "reservation_index", the default, "cascade_routing", "cascading", "routing",
-            "threshold_cascade", "random_mixing", "single_model", or a `Strategy`.
-        quality_estimator: `LogprobEstimator()` by default.
-        cost_estimator: `LinearCostEstimator()` by default.
+        strategy: "fitted_value_iteration", the default, "reservation_index", "cascade_routing",
+            "cascading", "routing", "threshold_cascade", "random_mixing", "single_model", or a
+            `Strategy`.
+        quality_estimator: `CombinedEstimator()` by default.
+        cost_estimator: `PoissonCostEstimator()` by default.
         priors: expected quality of each model before any fit, weak to strong.
         seed: of the coin that mixes two policies to meet a budget exactly.
         clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;

@@ -14,6 +14,8 @@ from cascade_engine._registry import persistent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine._simulation import Believe
     from cascade_engine.estimators import Estimates
@@ -162,7 +164,7 @@ class _Learning:
         self.typical = np.maximum(self._estimates(()).cost.mean(axis=0), np.finfo(float).tiny)
         self.states: dict[tuple[int, ...], State] = {}
         #: By models run: the action at each lambda, or -1; then the answer held, and its estimate.
-        self.actions: dict[tuple[int, ...], IntArray] = {}
+        self.actions: dict[tuple[int, ...], NDArray[np.int8]] = {}
         self.held: dict[tuple[int, ...], tuple[IntArray, FloatArray]] = {}
 
     def learn(self) -> tuple[Values, Rehearsal]:
