@@ -86,7 +86,8 @@ class CascadeRouter:
     Args:
         models: names of the models, in the order in which a cascade escalates.
         strategy: by name ("fitted_value_iteration", the default, "reservation_index",
-            "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing", "single_model") or a `Strategy`.
+            "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing",
+            "single_model") or a `Strategy`.
         quality: estimator of quality, `CombinedEstimator()` by default, or with advisers a
             `CombinedEstimator` that reads what they say.
         cost: estimator of cost, `PoissonCostEstimator()` by default.
