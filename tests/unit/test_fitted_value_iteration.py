@@ -79,7 +79,7 @@ def test_its_frontier_promises_what_unseen_queries_give(seed):
         low, high = frontier.cost[[0, -1]]
         policy = frontier.at(float(low + share * (high - low)))
         outcome = simulate(strategy, unseen, policy, **there)
-        assert outcome.mean_cost == pytest.approx(policy.cost, rel=0.03)
+        assert outcome.mean_cost == pytest.approx(policy.cost, rel=0.05)
         assert outcome.mean_quality == pytest.approx(policy.quality, abs=0.01)
 
 
