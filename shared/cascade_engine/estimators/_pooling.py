@@ -14,7 +14,7 @@ from cascade_engine.estimators._logistic import CERTAINTY as _CERTAINTY
 from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, logit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
 
@@ -198,71 +198,66 @@ def fit_pooled(seen: Seen, quality: FloatArray, folds: IntArray, seed: int) -> P
 
     Every query is looked at under many run sets; a query's rows are all in its fold.
     """
-    k = quality.shape[1]
-    looks = [_look(seen, quality, folds, run) for run in _run_sets(k, seed)]
-    rng = np.random.default_rng(seed)
-    answered, waiting = (
-        tuple(_bank(looks, k, kind, others, rng) for others in range(1, min(_CLASSES, k - 1) + 1))
-        for kind in (0, 1)
-    )
+    fit = _Fitting(seen, quality, folds, np.random.default_rng(seed))
+    classes = range(1, min(_CLASSES, quality.shape[1] - 1) + 1)
+    answered = tuple(fit.bank(others, answered=True) for others in classes)
+    waiting = tuple(fit.bank(others, answered=False) for others in classes)
     return Pooling(answered, waiting, _resolution(seen))
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """All queries under one run set."""
+class _Fitting:
+    """What the regressions are fitted on, shapes as in `Seen`."""
 
-    run: tuple[int, ...]
-    waiting: tuple[int, ...]
-    x: tuple[FloatArray, FloatArray]
-    labels: FloatArray
+    seen: Seen
+    quality: FloatArray
     folds: IntArray
+    rng: np.random.Generator
 
-    def of(self, i: int, kind: int, others: int) -> FloatArray | None:
-        """Features of model i where it has answered (kind 0) or waits (1) beside so many others."""
-        among = (self.run, self.waiting)[kind]
-        if i not in among or min(len(self.run) - (kind == 0), _CLASSES) != others:
-            return None
-        return self.x[kind][:, among.index(i)]
+    def bank(self, others: int, *, answered: bool) -> Bank:
+        """Regressions for models that have answered, or wait, beside so many other answers."""
+        k = self.quality.shape[1]
+        rows: list[list[tuple[FloatArray, IntArray]]] = [[] for _ in range(k)]
+        for run, some in self._looks(others + answered, answered=answered):
+            rest = [] if answered else [i for i in range(k) if i not in run]
+            x = pooled_features(self.seen.at(some), run, rest)[0 if answered else 1]
+            for at, i in enumerate(run if answered else rest):
+                rows[i].append((x[:, at], some))
+        fits = [self._fit(i, own) for i, own in enumerate(rows)]
+        return Bank.of(list(zip(*fits, strict=True)))
 
+    def _looks(self, size: int, *, answered: bool) -> Iterator[tuple[tuple[int, ...], IntArray]]:
+        """Run sets of that size, and of larger ones in the last class, each with some queries."""
+        n, k = self.quality.shape
+        last = size - answered == _CLASSES
+        largest = (k if k <= _EVERYTHING else _LARGEST) - (not answered and k <= _EVERYTHING)
+        sets = [s for m in range(size, (largest if last else size) + 1) for s in self._sets(m)]
+        for run in sets:
+            share = (len(run) if answered else k - len(run)) / k
+            wanted = int(np.ceil(_MOST_ROWS / (len(sets) * share)))
+            every = np.arange(n)
+            yield run, every if wanted >= n else self.rng.choice(every, wanted, replace=False)
 
-def _look(seen: Seen, quality: FloatArray, folds: IntArray, run: tuple[int, ...]) -> _Look:
-    rest = tuple(i for i in range(quality.shape[1]) if i not in run)
-    return _Look(run, rest, pooled_features(seen, run, rest), quality, folds)
+    def _sets(self, size: int) -> list[tuple[int, ...]]:
+        """All sets of that size, or of very many a sample."""
+        k = self.quality.shape[1]
+        if k <= _EVERYTHING or comb(k, size) <= _MOST_SETS:
+            return list(combinations(range(k), size))
+        some: dict[tuple[int, ...], None] = {}
+        # So that each of many models is in one at least.
+        while len(some) < max(_MOST_SETS, k) or len(set().union(*some)) < k:
+            some[tuple(sorted(self.rng.choice(k, size, replace=False).tolist()))] = None
+        return list(some)
 
-
-def _bank(looks: Sequence[_Look], k: int, kind: int, others: int, rng: np.random.Generator) -> Bank:
-    fits: list[list[Logistic]] = [[] for _ in range(int(looks[0].folds.max()) + 2)]
-    for i in range(k):
-        found = [(x, look) for look in looks if (x := look.of(i, kind, others)) is not None]
-        x = np.concatenate([x for x, _ in found])
-        labels = np.concatenate([look.labels[:, i] for _, look in found])
-        folds = np.concatenate([look.folds for _, look in found])
-        if len(x) > _MOST_ROWS:
-            some = rng.choice(len(x), _MOST_ROWS, replace=False)
-            x, labels, folds = x[some], labels[some], folds[some]
+    def _fit(self, i: int, rows: Sequence[tuple[FloatArray, IntArray]]) -> list[Logistic]:
+        x, query = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        labels, folds = self.quality[query, i], self.folds[query]
         # A query seen under many sets is still one query.
-        strength = _STRENGTH * len(looks[0].labels) / len(x)
-        for out, bank in enumerate(fits):
-            rows = folds != out
-            bank.append(fit_logistic(x[rows], labels[rows], strength=strength, rising=1))
-    return Bank.of(fits)
-
-
-def _run_sets(k: int, seed: int) -> list[tuple[int, ...]]:
-    """All sets that leave something to learn; of many models up to so many of each size."""
-    rng = np.random.default_rng(seed)
-    sets: list[tuple[int, ...]] = []
-    for size in range(1, k + 1 if k <= _EVERYTHING else _LARGEST + 1):
-        every = comb(k, size)
-        if k <= _EVERYTHING or every <= _MOST_SETS:
-            sets += combinations(range(k), size)
-        else:
-            some: dict[tuple[int, ...], None] = {}
-            while len(some) < _MOST_SETS:
-                some[tuple(sorted(rng.choice(k, size, replace=False).tolist()))] = None
-            sets += some
-    return sets
+        strength = _STRENGTH * len(self.quality) / len(x)
+        return [
+            fit_logistic(x[rest], labels[rest], strength=min(strength, _STRENGTH), rising=1)
+            for rest in (folds != out for out in range(int(self.folds.max()) + 2))
+        ]
 
 
 def _resolution(seen: Seen) -> FloatArray:
