@@ -187,3 +187,16 @@ class ArrayCosts(CostEstimator):
 
     def predict(self, queries):
         return self.beliefs.cost[[int(query.text) for query in queries]]
+
+
+class GivenCosts(CostEstimator):
+    """The same costs for the one query of a session."""
+
+    def __init__(self, cost):
+        self.cost = cost
+
+    def fit(self, data):
+        return self
+
+    def predict(self, queries):
+        return np.array([self.cost])

@@ -10,6 +10,7 @@ import numpy as np
 
 from cascade_engine._arrays import highest
 from cascade_engine._registry import persistent
+from cascade_engine.estimators._logistic import logit, standards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,12 +26,10 @@ __all__ = ["State", "Values", "learn_values"]
 #: Lambdas at which values are learned; between them they are interpolated.
 _LAMBDAS = 32
 _DECADES = 1e-3
-#: The most numbers in a table of states x queries x lambdas.
-_NUMBERS = 60_000_000
 #: Penalties tried, in units of queries: the features have variance 1.
 _PENALTIES = (1.0, 10.0, 100.0)
-#: Keeps log-odds of certain estimates finite.
-_CERTAIN = 1e-3
+#: Keeps the logarithm of what is free finite, and one row from being all of a fit.
+_LEAST = 1e-3
 
 
 @persistent("Values.state")
@@ -102,16 +101,11 @@ def features(
     Every estimate, the best answer held, their products, and how dear the query is.
     """
     p = quality[:, list(pool)]
-    dear = np.log(np.maximum(relative[:, list(pool)].mean(axis=1, keepdims=True), _CERTAIN))
+    dear = np.log(np.maximum(relative[:, list(pool)].mean(axis=1, keepdims=True), _LEAST))
     if not run:
-        return np.hstack([p, _log_odds(p), dear])
+        return np.hstack([p, logit(p), dear])
     held = highest(quality[:, list(run)])[:, None]
-    return np.hstack([p, p * held, held, held**2, held**3, _log_odds(held), dear])
-
-
-def _log_odds(p: FloatArray) -> FloatArray:
-    p = np.clip(p, _CERTAIN, 1 - _CERTAIN)
-    return np.asarray(np.log(p / (1 - p)))
+    return np.hstack([p, p * held, held, held**2, held**3, logit(held), dear])
 
 
 class Rehearsal(NamedTuple):
@@ -211,8 +205,7 @@ class _Learning:
     ) -> FloatArray:
         """Ridge regression of the gains; returns leave-one-out predictions, shape (n, r, g)."""
         x = features(estimates.quality, estimates.cost / self.typical, run, self.pool)
-        mean, scale = x.mean(axis=0), x.std(axis=0)
-        scale = np.where(scale > 1e-9 * (1 + np.abs(mean)), scale, 1.0)
+        mean, scale = standards(x)
         coef, out = _ridge((x - mean) / scale, gain.reshape(len(x), -1))
         shape = gain.shape[1:]
         self.states[run] = State(waiting, mean, scale, coef.reshape(-1, *shape))
@@ -270,7 +263,7 @@ def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     def tried(penalty: float) -> tuple[float, FloatArray, FloatArray]:
         inverse = 1 / (np.maximum(eigenvalues, 0.0) + penalty)
         own = (1 / len(x) + (turned**2) @ inverse)[:, None]
-        error = (y - turned @ (inverse[:, None] * moment)) / (1 - np.minimum(own, 1 - _CERTAIN))
+        error = (y - turned @ (inverse[:, None] * moment)) / (1 - np.minimum(own, 1 - _LEAST))
         return float((error**2).sum()), inverse, error
 
     _, inverse, error = min(map(tried, _PENALTIES), key=lambda one: one[0])

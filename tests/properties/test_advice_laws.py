@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from cascade_engine import (
     STRATEGIES,
     Answer,
-    CostEstimator,
     QualityEstimator,
     Query,
     Session,
@@ -23,7 +22,7 @@ from cascade_engine._costs import Charge
 from cascade_engine._counsel import Advising
 from cascade_engine._session import Decider
 from cascade_engine.advisers import ChatJudge, ChatRouter
-from tests.helpers import finished
+from tests.helpers import GivenCosts, finished
 
 laws = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 NAMES = ["cascade_routing", "cascading", "reservation_index", "routing"]
@@ -58,17 +57,6 @@ class Listening(QualityEstimator):
         return quality, np.where(run, 0.0, self.sd[state])
 
 
-class Costs(CostEstimator):
-    def __init__(self, cost):
-        self.cost = cost
-
-    def fit(self, data):
-        return self
-
-    def predict(self, queries):
-        return np.array([self.cost])
-
-
 @dataclass(frozen=True)
 class World:
     k: int
@@ -97,7 +85,7 @@ class World:
         decider = Decider(
             self.names,
             Listening(self.k, self.seed, listens=listens),
-            Costs(self.cost),
+            GivenCosts(self.cost),
             STRATEGIES[strategy](),
             Charge({}),
             fitted=True,

@@ -14,7 +14,6 @@ from cascade_engine import (
     AllModelsFailedError,
     Answer,
     Beliefs,
-    CostEstimator,
     InfeasibleBudgetError,
     QualityEstimator,
     Query,
@@ -25,7 +24,7 @@ from cascade_engine import (
 from cascade_engine._costs import Charge
 from cascade_engine._session import Decider
 from cascade_engine.strategies import TuningData
-from tests.helpers import finished, no_frontier
+from tests.helpers import GivenCosts, finished, no_frontier
 
 laws = settings(max_examples=35, deadline=None, derandomize=True, database=None)
 NAMES = sorted(STRATEGIES)
@@ -56,17 +55,6 @@ class Whims(QualityEstimator):
         return self.quality[state], np.where(run, 0.0, self.sd[state])
 
 
-class Costs(CostEstimator):
-    def __init__(self, cost):
-        self.cost = cost
-
-    def fit(self, data):
-        return self
-
-    def predict(self, queries):
-        return np.array([self.cost])
-
-
 @dataclass(frozen=True)
 class World:
     """A query's beliefs and costs, who fails, and what is allowed."""
@@ -88,7 +76,7 @@ class World:
         data = TuningData(table, table + 0.1, no_frontier, beliefs)
         strategy = STRATEGIES[name]().tuned(data)
         quality, charge = Whims(self.k, self.seed), Charge({})
-        decider = Decider(self.names, quality, Costs(self.cost), strategy, charge, fitted=True)
+        decider = Decider(self.names, quality, GivenCosts(self.cost), strategy, charge, fitted=True)
         return Session(decider, Query("q"), lam=self.lam, max_cost=self.max_cost)
 
     def run(self, call):

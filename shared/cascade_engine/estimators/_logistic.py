@@ -57,6 +57,15 @@ def expit(log_odds: FloatArray) -> FloatArray:
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
+def standards(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and scale of each column of features (n, d); both of shape (d,).
+
+    A column that is constant but for rounding carries nothing: scaled up it would carry noise.
+    """
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    return mean, np.where(spread > _CONSTANT * (1 + np.abs(mean)), spread, 1.0)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Keeps the linear algebra on one thread.
@@ -90,9 +99,7 @@ def fit_logistic(
     """
     n = len(labels)
     low, high = features.min(axis=0), features.max(axis=0)
-    mean, scale = features.mean(axis=0), features.std(axis=0)
-    # A column that is constant but for rounding carries nothing: scaled up it would carry noise.
-    scale = np.where(scale > _CONSTANT * (1 + np.abs(mean)), scale, 1.0)
+    mean, scale = standards(features)
     scale[:rising] /= _FREE
     constant = (labels.sum() + 1) / (n + 2)
     if labels.max() <= 0 or labels.min() >= 1:

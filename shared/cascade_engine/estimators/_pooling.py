@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine._registry import persistent
-from cascade_engine.estimators._logistic import CERTAINTY as _CERTAINTY
-from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, logit
+from cascade_engine.estimators._logistic import (
+    CERTAINTY,
+    Logistic,
+    expit,
+    fit_logistic,
+    logit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +161,7 @@ class Bank:
             seen = np.clip(x[rows], self.low[at], self.high[at])
             slope = self.coef[at] / self.scale[at]
             out[rows] = ((seen - self.mean[at]) * slope).sum(axis=2) + self.intercept[at]
-        ceiling = -float(logit(_CERTAINTY))
+        ceiling = -float(logit(CERTAINTY))
         return np.clip(out, -ceiling, ceiling)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cascade_engine._registry import kept, persistent
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import CostEstimator
-from cascade_engine.estimators._logistic import group_folds, one_thread
+from cascade_engine.estimators._logistic import group_folds, one_thread, standards
 from cascade_engine.estimators._query_features import QueryFeatures
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = ["LinearCostEstimator", "PoissonCostEstimator", "TokenCostEstimator"]
 _LEAST = 1e-2
 #: Bounds the exponent, far beyond any ratio of costs, so that it cannot overflow.
 _LARGEST_LOG = 50.0
-_CONSTANT = 1e-9
 
 
 @persistent("LinearCostEstimator", fitted=("slope_", "intercept_", "lowest_"))
@@ -162,7 +161,7 @@ def _fit_curve(
 ) -> _Curve:
     """Costs (n, k) of queries of these lengths (n,) and features (n, d)."""
     slope, intercept, lowest = _line(length, cost)
-    mean, scale = features.mean(axis=0), features.std(axis=0)
+    mean, scale = standards(features)
     average, k = cost.mean(axis=0), cost.shape[1]
     line = _Curve(
         slope=slope,
@@ -174,7 +173,7 @@ def _fit_curve(
         longest=float(length.max()),
         seen=(features.min(axis=0), features.max(axis=0)),
         mean=mean,
-        scale=np.where(scale > _CONSTANT * (1 + np.abs(mean)), scale, 1.0),
+        scale=scale,
         coef=np.zeros((features.shape[1], k)),
         constant=np.zeros(k),
     )

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray
     from cascade_engine.strategies._base import TuningData
 
-__all__ = ["Escalating"]
+__all__ = ["Escalating", "check_depth"]
 
 _TRIED = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 _STEPS = 4
+
+
+def check_depth(max_depth: int) -> None:
+    """Refuses a depth that is no number of models."""
+    if not (is_whole(max_depth) and max_depth >= 1):
+        raise ConfigurationError(f"max_depth must be a whole number >= 1, not {max_depth!r}")
 
 
 class Escalating(Strategy):
@@ -38,8 +44,8 @@ class Escalating(Strategy):
     """
 
     def __init__(self, *, max_depth: int | None = None, per_step: bool = False) -> None:
-        if max_depth is not None and not (is_whole(max_depth) and max_depth >= 1):
-            raise ConfigurationError(f"max_depth must be a whole number >= 1, not {max_depth!r}")
+        if max_depth is not None:
+            check_depth(max_depth)
         self.max_depth = max_depth
         self.per_step = per_step
         self.factors_: tuple[float, ...] = ()

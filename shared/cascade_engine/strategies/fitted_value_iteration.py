@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest, is_whole
+from cascade_engine._arrays import highest
 from cascade_engine._registry import persistent
 from cascade_engine._tuning import Frontier, frontier_of_runs
 from cascade_engine._values import Values, learn_values
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import rows_where
 from cascade_engine.strategies._base import STOP, Strategy
+from cascade_engine.strategies._escalating import check_depth
 
 if TYPE_CHECKING:
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
@@ -53,8 +54,7 @@ class FittedValueIteration(Strategy):
     values_: Values
 
     def __init__(self, *, max_depth: int = 3, trust: float = 0.7) -> None:
-        if not (is_whole(max_depth) and max_depth >= 1):
-            raise ConfigurationError(f"max_depth must be a whole number >= 1, not {max_depth!r}")
+        check_depth(max_depth)
         if not 0 <= trust <= 1:
             raise ConfigurationError(f"trust must be a number from 0 to 1, not {trust!r}")
         self.max_depth = max_depth
