@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def asked_children(
-    children: Mapping[str, Child], charge: Charge, advisers: Mapping[Adviser, Child]
+    children: Mapping[str, Child],
+    charge: Charge,
+    advisers: Mapping[Adviser, Child],
+    samples: Mapping[str, int],
 ) -> Children:
     """The children, as the engine's `collect` asks them."""
     return Children(
@@ -30,6 +33,7 @@ def asked_children(
         charge,
         _read,
         {adviser: _prompted(child) for adviser, child in advisers.items()},
+        samples,
     )
 
 

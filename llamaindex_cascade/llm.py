@@ -28,6 +28,7 @@ from cascade_engine import (
     Strategy,
     evaluate,
 )
+from cascade_engine._evaluation import beside_mixing
 from cascade_engine._gathering import Gathering
 from cascade_engine._saved_cascades import restore, save_cascade
 from llamaindex_cascade._children import (
@@ -121,6 +122,10 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             `fit`, which says what is right.
         llm_router: an LLM that predicts from the query alone who will answer well, or a pair
             `(ChatRouter(...), LLM)`. It is priced, and recorded, as "llm_router".
+        samples: how many further answers are asked of which child, by its name: `{"small": 3}`.
+            Once fitted, a draft of it is compared with them: one that is sure says the same again.
+            They cost what its calls cost, and `fit` collects them. The child must sample: at
+            temperature 0, with a fixed seed or with a cache it repeats itself.
 
     Raises:
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
@@ -141,6 +146,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     clamp_budget: bool = False
     judge: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
     llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+    samples: SkipValidation[dict[str, int] | None] = None
 
     _router: CascadeRouter = PrivateAttr()
     _children: dict[str, Child] = PrivateAttr()
@@ -171,6 +177,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
             seed=self.seed,
             clamp_budget=self.clamp_budget,
             advisers=list(advisers),
+            samples=self.samples,
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -286,6 +293,9 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     ) -> Evaluation:
         """Cost and quality on held-out questions: the cascade, random mixing, each child alone.
 
+        Without its fitting data a loaded cascade is shown without random mixing at the same budget;
+        its curve is compared with mixing all the same.
+
         Arguments and errors as for `fit`.
 
         Raises:
@@ -294,10 +304,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         if not self._router.is_fitted:
             raise NotFittedError("evaluate needs a fitted cascade: call fit first")
         data = Gathering(questions, references, options, self._asked()).data()
-        baseline = self._router.with_strategy("random_mixing")
-        return evaluate(
-            {baseline.strategy.name: baseline, self._router.strategy.name: self._router}, data
-        )
+        return evaluate(beside_mixing(self._router), data)
 
     def with_budget(self, max_expected_cost: float | None) -> Self:
         """A cascade at another budget that shares this one's children and fit: no refit.
@@ -321,7 +328,7 @@ class CascadeRoutingLLM(FunctionCallingLLM):
         Args:
             path: of the folder, which may hold the cascade saved before.
             include_fitting_data: whether to keep the numbers of the fitting questions, on which
-                another strategy can be tuned, and which `evaluate` needs for its baseline.
+                another strategy can be tuned: random mixing, say, for `evaluate` to show.
 
         Returns:
             The places that `load` will ask for: functions of your own cannot be saved.
@@ -362,7 +369,8 @@ class CascadeRoutingLLM(FunctionCallingLLM):
     def _asked(self) -> Children:
         self._lend_callbacks()
         advisers = {each: self._advisers[each.name] for each in self._router.advisers}
-        return asked_children(self._children, self._router.charge, advisers)
+        router = self._router
+        return asked_children(self._children, router.charge, advisers, router.samples)
 
     # Answering. Left without LlamaIndex's callback decorators: the children's methods have them,
     # and every call would be counted twice.

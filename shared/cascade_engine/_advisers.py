@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cascade_engine._arrays import check_names, is_number
-from cascade_engine._labels import said
+from cascade_engine._labelling import said
 from cascade_engine._registry import persistent
 from cascade_engine._scores import read_score, read_scores
 from cascade_engine.errors import ConfigurationError, DataError

@@ -1,7 +1,7 @@
 """`collect` and `acollect`: what every model answers to every query, whatever happens meanwhile.
 
-`_work` knows what is to be asked next and what came of it; `collect` and `acollect` differ only in
-how they run the calls.
+`_job` holds what they are called with, `_work` knows what is to be asked next and what came of it;
+the two differ only in how they run the calls.
 """
 
 from __future__ import annotations
@@ -14,46 +14,45 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cascade_engine._costs import Charge
+from cascade_engine._job import Job
 from cascade_engine._journal import CallFailure
-from cascade_engine._retrying import Retrying, is_temporary
 from cascade_engine._types import Answer
-from cascade_engine._work import Ask, Plan, Result, Work, check_whole, working
+from cascade_engine._work import Ask, Result, Work
 from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
-    from pathlib import Path
 
     from cascade_engine._collection import Collection
-    from cascade_engine._costs import Price
-    from cascade_engine._types import Query
+    from cascade_engine._retrying import Retrying
 
-__all__ = ["acollect", "collect"]
+__all__ = ["acollect", "awaited", "collect", "is_async"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def collect(
-    models: Mapping[str, Callable[[Any], Answer]],
-    queries: Sequence[Query | str],
-    *,
-    path: str | Path | None = None,
-    samples: int = 1,
-    max_concurrency: int = 8,
-    max_cost: float | None = None,
-    max_failures: int | None = None,
-    retries: int = 2,
-    retry_on: Callable[[BaseException], bool] = is_temporary,
-    prices: Mapping[str, Price] | None = None,
-    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
-    settings: Any = None,
-    inputs: Sequence[Any] | None = None,
-    keys: Sequence[str] | None = None,
-    progress: bool | Callable[[str], object] = True,
-    sleep: Callable[[float], object] | None = None,
-) -> Collection:
+def _taking(job: Callable[P, Job]) -> Callable[[Callable[[Job], R]], Callable[P, R]]:
+    """Gives a function of a job the arguments of a job: they are written once, for all to see."""
+
+    def decorate(function: Callable[[Job], R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(job(*args, **kwargs))
+
+        arguments = inspect.signature(job).replace(return_annotation="Collection")
+        vars(call)["__signature__"] = arguments
+        return call
+
+    return decorate
+
+
+@_taking(Job)
+def collect(job: Job) -> Collection:  # noqa: D417  its arguments are those of a job
     """Asks every model every query, in threads, query by query.
 
     With a `path` each finished call is on disk, in a journal, before it counts. Killed at any
@@ -67,7 +66,7 @@ def collect(
             answer without `seconds` gets the time the call took; its `payload` is not kept.
         queries: the n queries.
         path: the journal; None to keep everything in memory.
-        samples: how many answers of each model to each query.
+        samples: how many answers of each model to each query; a number, or one for each model.
         max_concurrency: calls in flight, of all models together.
         max_cost: stops before what was spent and what the calls in flight are expected to cost
             would exceed it; what the journal holds already counts. Until a model's first answer
@@ -93,20 +92,16 @@ def collect(
         DataError: no queries, or a journal that is in use or belongs to something else.
         UnknownPriceError: there is a cost limit, and the cost of an answer is unknown.
     """
-    check_whole(1, samples=samples, max_concurrency=max_concurrency)
-    check_whole(0, retries=retries)
-    plan = Plan(models, queries, samples, inputs, keys)
-    retrying, stop = Retrying(retries, retry_on), threading.Event()
-    limits = {"max_cost": max_cost, "max_failures": max_failures, "progress": progress}
-    with working(plan, path, settings, Charge(prices or {}, charge), limits) as work:
+    stop = threading.Event()
+    sleep = job.sleep or stop.wait
+    with job.work() as work:
         running: dict[Future[Result], Ask] = {}
-        with ThreadPoolExecutor(max_concurrency) as pool:
+        with ThreadPoolExecutor(job.max_concurrency) as pool:
             try:
                 while True:
-                    while len(running) < max_concurrency and (ask := work.next()):
-                        call = _Call(
-                            models[ask.cell.model], ask, retrying, stop, sleep or stop.wait
-                        )
+                    while len(running) < job.max_concurrency and (ask := work.next()):
+                        model = job.models[ask.cell.model]
+                        call = _Call(model, ask, job.retrying, stop, sleep)
                         running[pool.submit(contextvars.copy_context().run, call)] = ask
                     if not running:
                         break
@@ -116,40 +111,22 @@ def collect(
             finally:
                 stop.set()
                 _salvage(work, running)
-        return plan.collection(work)
+        return job.collection(work)
 
 
-async def acollect(
-    models: Mapping[str, Callable[[Any], Awaitable[Answer] | Answer]],
-    queries: Sequence[Query | str],
-    *,
-    path: str | Path | None = None,
-    samples: int = 1,
-    max_concurrency: int = 8,
-    max_cost: float | None = None,
-    max_failures: int | None = None,
-    retries: int = 2,
-    retry_on: Callable[[BaseException], bool] = is_temporary,
-    prices: Mapping[str, Price] | None = None,
-    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
-    settings: Any = None,
-    inputs: Sequence[Any] | None = None,
-    keys: Sequence[str] | None = None,
-    progress: bool | Callable[[str], object] = True,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> Collection:
-    """`collect`, in tasks: the models are coroutine functions; others are run in a thread."""
-    check_whole(1, samples=samples, max_concurrency=max_concurrency)
-    check_whole(0, retries=retries)
-    plan = Plan(models, queries, samples, inputs, keys)
-    retrying = Retrying(retries, retry_on)
-    limits = {"max_cost": max_cost, "max_failures": max_failures, "progress": progress}
-    with working(plan, path, settings, Charge(prices or {}, charge), limits) as work:
+@_taking(Job)
+async def acollect(job: Job) -> Collection:
+    """`collect`, in tasks: the models are coroutine functions; others are run in a thread.
+
+    `sleep` is one too, `asyncio.sleep` by default.
+    """
+    with job.work() as work:
         running: dict[asyncio.Task[Result], Ask] = {}
         try:
             while True:
-                while len(running) < max_concurrency and (ask := work.next()):
-                    call = _acall(models[ask.cell.model], ask, retrying, sleep)
+                while len(running) < job.max_concurrency and (ask := work.next()):
+                    model = job.models[ask.cell.model]
+                    call = _acall(model, ask, job.retrying, job.sleep or asyncio.sleep)
                     running[asyncio.create_task(call)] = ask
                 if not running:
                     break
@@ -162,7 +139,7 @@ async def acollect(
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             _salvage(work, running)
-        return plan.collection(work)
+        return job.collection(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +173,7 @@ async def _acall(
     model: Callable[[Any], Any],
     ask: Ask,
     retrying: Retrying,
-    sleep: Callable[[float], Awaitable[object]],
+    sleep: Callable[[float], Any],
 ) -> Result:
     pauses, attempts = retrying.pauses(), 0
     while True:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from cascade_engine._arrays import check_names
+from cascade_engine._arrays import check_names, is_whole
 from cascade_engine._costs import Charge
 from cascade_engine._dataset import CascadeDataset, labelled
 from cascade_engine._journal import CallFailure, read_journal
@@ -16,7 +17,7 @@ from cascade_engine._types import Answer, Query
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cascade_engine._costs import Price
 
@@ -55,7 +56,8 @@ class Collection:
         queries: the queries, the rows; the same query may be in several rows.
         results: what came of each call.
         keys: what tells two queries apart, one a row; by default their content.
-        samples: how many answers of each model to each query make it complete.
+        samples: how many answers of each model to each query make it complete; a number, or one for
+            each model.
         ids: names of the rows.
         charge: what a call costs.
         stopped: why collecting ended early, in words; None where it did not.
@@ -74,7 +76,7 @@ class Collection:
         results: Mapping[Cell, Answer | CallFailure],
         *,
         keys: Sequence[str] | None = None,
-        samples: int = 1,
+        samples: int | Mapping[str, int] = 1,
         ids: Sequence[str] | None = None,
         charge: Charge | None = None,
         stopped: str | None = None,
@@ -90,7 +92,7 @@ class Collection:
         for name, given in (("keys", self.keys), ("ids", self.ids)):
             if given is not None and len(given) != len(self.queries):
                 raise DataError(f"{len(given)} {name} for {len(self.queries)} queries")
-        self.samples = samples
+        self.samples = answers_each(self.models, samples)
         self.stopped = stopped
         self.feedback = {what: dict(scores) for what, scores in (feedback or {}).items()}
         self._results = dict(results)
@@ -103,7 +105,7 @@ class Collection:
         path: str | Path,
         *,
         models: Sequence[str] | None = None,
-        samples: int = 1,
+        samples: int | Mapping[str, int] = 1,
         prices: Mapping[str, Price] | None = None,
         charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
     ) -> Collection:
@@ -141,7 +143,9 @@ class Collection:
 
     def answers(self, row: int, model: str) -> list[Answer]:
         """What a model answered to a query, in the order of the samples."""
-        found = (self._results.get(Cell(self.keys[row], model, s)) for s in range(self.samples))
+        found = (
+            self._results.get(Cell(self.keys[row], model, s)) for s in range(self.samples[model])
+        )
         return [result for result in found if isinstance(result, Answer)]
 
     def missing(self) -> list[Missing]:
@@ -150,7 +154,7 @@ class Collection:
             Missing(row, model, sample, _why(result))
             for row, key in enumerate(self.keys)
             for model in self.models
-            for sample in range(self.samples)
+            for sample in range(self.samples[model])
             if not isinstance(result := self._results.get(Cell(key, model, sample)), Answer)
         ]
 
@@ -161,7 +165,7 @@ class Collection:
             Cell(key, model, sample)
             for key in self.keys
             for model in self.models
-            for sample in range(self.samples)
+            for sample in range(self.samples[model])
         }
         found = ((c.model, r) for c, r in self._results.items() if c in wanted)
         return sum(self._charge(m, r) or 0.0 for m, r in found if isinstance(r, Answer))
@@ -243,7 +247,9 @@ class Collection:
             [[self._charge.required(m, a) for m, a in zip(self.models, r)] for r in answers],  # noqa: B905  as many
             {
                 **{name: self._picked(name, column, rows) for name, column in given.items()},
-                "samples": [[c[1:] for c in r] for r in cells] if self.samples > 1 else None,
+                "samples": [[c[1:] for c in r] for r in cells]
+                if max(self.samples.values()) > 1
+                else None,
             },
         )
 
@@ -258,7 +264,7 @@ class Collection:
         first = next((one for one in missing if one.why), missing[0])
         question = self.queries[first.row].text[:80]
         counts = Counter(one.model for one in missing)
-        total = len(self) * len(self.models) * self.samples
+        total = len(self) * sum(self.samples.values())
         listed = ", ".join(f"{count} of {model!r}" for model, count in counts.items())
         what = (
             f"model {first.model!r} failed on the question {question!r}: {first.why}"
@@ -270,6 +276,25 @@ class Collection:
             + (f"; {self.stopped}" if self.stopped else "")
             + '. Collect again, or pass on_missing="drop" to go on with the complete rows'
         ) from self._errors.get(Cell(self.keys[first.row], first.model, first.sample))
+
+
+def answers_each(models: Sequence[str], samples: int | Mapping[str, int]) -> dict[str, int]:
+    """How many answers of each model are wanted, from one number or from one for each model.
+
+    Raises:
+        ConfigurationError: a model without a number, one that is not there, or a number below 1.
+    """
+    given = samples if isinstance(samples, Mapping) else dict.fromkeys(models, samples)
+    if set(given) != set(models):
+        raise ConfigurationError(
+            f"samples must name each of the models {tuple(models)}, not {tuple(given)}"
+        )
+    for model, count in given.items():
+        if not is_whole(count) or count < 1:
+            raise ConfigurationError(
+                f"samples must be an integer >= 1, not {count!r}, for {model!r}"
+            )
+    return {model: int(given[model]) for model in models}
 
 
 def cells_of(

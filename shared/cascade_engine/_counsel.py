@@ -1,53 +1,59 @@
-"""Advice in a session, in a replay, and in what strategies expect to pay."""
+"""Advice and samples in a session, in a replay, and in what strategies expect to pay."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from cascade_engine._advisers import ChatJudge, ChatRouter
+from cascade_engine._advisers import Adviser, ChatRouter
 from cascade_engine._arrays import FloatArray, patterns
 from cascade_engine._registry import persistent
-from cascade_engine._types import Advice, Answer, Call, Query
+from cascade_engine._sampling import Sampler, samplers, unsampled
+from cascade_engine._trace import Advice
+from cascade_engine._types import Answer, Call, Query
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from cascade_engine._advisers import Adviser
     from cascade_engine._arrays import BoolArray, IntArray
     from cascade_engine._costs import Charge
     from cascade_engine._dataset import CascadeDataset
+    from cascade_engine._types import Purpose
     from cascade_engine.strategies import Strategy
 
 __all__ = ["Advised", "Advising", "Counsel", "advice_paid", "expecting", "told"]
 
 Record = TypeVar("Record", Query, Answer)
+#: Whoever is asked for the engine alone.
+Asked: TypeAlias = Adviser | Sampler
 
 
-@persistent("Advising")
+@persistent("Advising", version=2, upgrade=unsampled)
 @dataclass(frozen=True)
 class Advising:
     """Who gives advice, and what it is expected to cost.
 
     Attributes:
         advisers: in the order in which they are asked.
-        cost: of one call of each, by name, on average.
-        judging: of all judges, about an answer of each model, on average; shape (k,).
+        cost: of one call of each, and for one sample of each model, by name, on average.
+        judging: of all judges and samples, about an answer of each model, on average; shape (k,).
+        samples: how many of each model.
     """
 
     advisers: tuple[Adviser, ...]
     cost: Mapping[str, float]
     judging: FloatArray
+    samples: Mapping[str, int] = field(default_factory=dict)
 
     def surcharge(self, strategy: Strategy) -> FloatArray | float:
         """What a strategy should add to each model's cost: nothing where no answer is a draft.
 
-        The last answer of a query is not judged, and this holds it to be: a strategy that may
-        escalate takes the last step for a little dearer than it is.
+        The last answer of a query is neither judged nor sampled, and this holds it to be: a
+        strategy that may escalate takes the last step for a little dearer than it is.
         """
         return 0.0 if strategy.max_depth == 1 else self.judging
 
@@ -90,52 +96,66 @@ class Advised(NamedTuple):
 
 
 class Counsel:
-    """The advisers of one query: whom to ask next, and what they said."""
+    """The advisers of one query, and the models to sample: whom to ask next, and what they said."""
 
     def __init__(self, advising: Advising | None, charge: Charge) -> None:
-        given = advising.advisers if advising else ()
-        self._judges = [each for each in given if isinstance(each, ChatJudge)]
-        self._routers = [each for each in given if isinstance(each, ChatRouter)]
-        self._named: dict[str, Adviser] = {each.name: each for each in given}
+        self._advisers = advising.advisers if advising else ()
+        self._samplers = {s.name: s for s in samplers(advising.samples if advising else {})}
+        self._named: dict[str, Asked] = {a.name: a for a in self._advisers}
+        self._named |= self._samplers
         self._expected = advising.cost if advising else {}
         self._charge = charge
-        self._asking: deque[tuple[Adviser, str | None]] = deque()
+        self._asking: deque[tuple[Asked, str | None]] = deque()
         self.advice: list[Advice] = []
         self.spent = 0.0
 
     def on_query(self, query: Query) -> None:
         """Routers are to be asked about a query, unless they have been."""
-        self._asking.extend((each, None) for each in self._routers if not _known(each, query))
+        self._asking.extend((each, None) for each in self._unheard("route", query))
 
     def on_answer(self, model: str, answer: Answer) -> None:
-        """Judges are to be asked about an answer, unless they have been."""
-        self._asking.extend((each, model) for each in self._judges if not _known(each, answer))
+        """A model is to be asked for samples, and judges about its answer, unless they have been.
+
+        Args:
+            model: whose answer it is.
+            answer: the answer.
+        """
+        if sampler := self._samplers.get(model):
+            self._asking.extend([(sampler, model)] * sampler.due(answer))
+        self._asking.extend((each, model) for each in self._unheard("judge", answer))
+
+    def _unheard(self, purpose: Purpose, record: Query | Answer) -> Iterator[Adviser]:
+        """Advisers of whom a query or an answer has no signal."""
+        for each in self._advisers:
+            if each.purpose == purpose and not any(name in record.signals for name in each.signals):
+                yield each
+
+    def seen(self, model: str, answer: Answer) -> Answer:
+        """The answer as estimates go by it: with no more samples than are asked for."""
+        sampler = self._samplers.get(model)
+        return answer if sampler is None else sampler.seen(answer)
 
     def next(
         self, query: Query, answer: Answer | None, left: float | None, spare: float | None
     ) -> Call | None:
         """The next call, if there is one; those that cost more than `spare` are left out."""
         while self._asking:
-            adviser, about = self._asking.popleft()
-            if spare is not None and self._expected[adviser.name] > spare:
+            asked, about = self._asking.popleft()
+            if spare is not None and self._expected[asked.name] > spare:
                 continue
             try:
-                prompt = _prompt(adviser, query, answer)
+                prompt = _prompt(asked, query, answer)
             except Exception as error:  # noqa: BLE001  a function of the user's
-                self.advice.append(_silent(adviser, about, error))
+                self.advice.append(_silent(asked, about, error))
             else:
                 return Call(
-                    adviser.name,
-                    max_cost=left,
-                    purpose=adviser.purpose,
-                    prompt=prompt,
-                    about=about,
+                    asked.name, max_cost=left, purpose=asked.purpose, prompt=prompt, about=about
                 )
         return None
 
     def heard(self, call: Call, reply: Answer) -> Advice:
         """Takes a reply, read or not."""
-        adviser = self._named[call.model]
+        asked = self._named[call.model]
         cost = self._charge(call.model, reply)
         self.spent += self._expected[call.model] if cost is None else cost
         advice = Advice(
@@ -147,54 +167,60 @@ class Counsel:
             seconds=reply.seconds,
         )
         try:
-            advice = replace(advice, signals=adviser.heard(reply))
+            advice = replace(advice, signals=asked.heard(reply))
         except Exception as error:  # noqa: BLE001  a function of the user's
             advice = replace(advice, error=error)
         self.advice.append(advice)
         return advice
 
-    def failed(self, call: Call, error: BaseException, seconds: float | None) -> Advice:
+    def failed(self, call: Call, error: BaseException, seconds: float | None) -> None:
         """Takes a failure, which counts as expected against a hard cap."""
         self.spent += self._expected[call.model]
-        advice = _silent(self._named[call.model], call.about, error, seconds)
-        self.advice.append(advice)
-        return advice
+        self.advice.append(_silent(self._named[call.model], call.about, error, seconds))
 
 
-def _prompt(adviser: Adviser, query: Query, answer: Answer | None) -> str:
-    if isinstance(adviser, ChatRouter):
-        return adviser.ask(query)
+def _prompt(asked: Asked, query: Query, answer: Answer | None) -> str | None:
+    if isinstance(asked, ChatRouter):
+        return asked.ask(query)
     if answer is None:
-        raise DataError(f"there is no answer for {adviser.name!r} to judge")
-    return adviser.ask(query, answer)
+        raise DataError(f"there is no answer for {asked.name!r} to judge")
+    return asked.ask(query, answer)
 
 
 def _silent(
-    adviser: Adviser, about: str | None, error: BaseException, seconds: float | None = None
+    asked: Asked, about: str | None, error: BaseException, seconds: float | None = None
 ) -> Advice:
-    return Advice(adviser.name, adviser.purpose, about, cost=0.0, seconds=seconds, error=error)
-
-
-def _known(adviser: Adviser, record: Query | Answer) -> bool:
-    return any(name in record.signals for name in adviser.signals)
+    return Advice(asked.name, asked.purpose, about, cost=0.0, seconds=seconds, error=error)
 
 
 def told(record: Record, signals: Mapping[str, float], paid: Mapping[str, float]) -> Record:
-    """The query or the answer with what an adviser said of it, and what that cost."""
+    """The query or the answer with what an adviser said of it, and what that cost beside the rest.
+
+    A model is paid for every sample under the one name.
+    """
+    before = record.advice_cost
     return replace(
         record,
         signals={**record.signals, **signals},
-        advice_cost={**record.advice_cost, **paid},
+        advice_cost={**before, **{name: before.get(name, 0.0) + paid[name] for name in paid}},
     )
 
 
-def advice_paid(advisers: Sequence[Adviser], data: CascadeDataset) -> Advised | None:
-    """What advice on a data set cost; None where there are no advisers.
+def advice_paid(
+    advisers: Sequence[Adviser], samples: Mapping[str, int], data: CascadeDataset
+) -> Advised | None:
+    """What advice on a data set cost; None where there are no advisers and no samples.
+
+    Args:
+        advisers: who gave it.
+        samples: how many of which model.
+        data: as `cascade_engine._sampling.sampled` makes it.
 
     Raises:
         DataError: the data has no signal of one.
     """
-    if not advisers:
+    names = [*samples, *(each.name for each in advisers)]
+    if not names:
         return None
     every = {name for row in data.answers for answer in row for name in answer.signals}
     every |= {name for query in data.queries for name in query.signals}
@@ -204,7 +230,6 @@ def advice_paid(advisers: Sequence[Adviser], data: CascadeDataset) -> Advised | 
             f"the data has no signals of the advisers {silent}: ask them by "
             "advisers.advise(data, {adviser: function of a prompt to an Answer}) before the fit"
         )
-    names = [each.name for each in advisers]
     return Advised(
         np.array([_paid(query, names) for query in data.queries]),
         np.array([[_paid(answer, names) for answer in row] for row in data.answers]),
@@ -215,9 +240,11 @@ def _paid(record: Query | Answer, names: Sequence[str]) -> float:
     return float(sum(record.advice_cost.get(name, 0.0) for name in names))
 
 
-def expecting(advisers: Sequence[Adviser], data: CascadeDataset) -> Advising | None:
-    """What advice may be expected to cost, as it did on a data set."""
-    paid = advice_paid(advisers, data)
+def expecting(
+    advisers: Sequence[Adviser], samples: Mapping[str, int], data: CascadeDataset
+) -> Advising | None:
+    """What advice may be expected to cost, as it did on a data set; arguments as before."""
+    paid = advice_paid(advisers, samples, data)
     if paid is None:
         return None
     records: list[Query | Answer] = [*data.queries]
@@ -228,4 +255,5 @@ def expecting(advisers: Sequence[Adviser], data: CascadeDataset) -> Advising | N
         return float(np.mean(paid)) if paid else 0.0
 
     cost = {each.name: mean(each.name) for each in advisers}
-    return Advising(tuple(advisers), cost, paid.answer.mean(axis=0))
+    cost |= {model: mean(model) / count for model, count in samples.items()}
+    return Advising(tuple(advisers), cost, paid.answer.mean(axis=0), dict(samples))

@@ -14,7 +14,7 @@ What other benchmarks measure, and how it is measured here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,12 @@ from cascade_engine._evaluated import MIXING, Comparison, Evaluation, Point
 from cascade_engine._reliability import Believed
 from cascade_engine._router import CascadeRouter
 from cascade_engine._tuning import check_budget
-from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.errors import (
+    ConfigurationError,
+    DataError,
+    InfeasibleBudgetError,
+    NotFittedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._simulation import Outcome
 
-__all__ = ["Comparison", "Evaluation", "Point", "evaluate"]
+__all__ = ["Comparison", "Evaluation", "Point", "beside_mixing", "evaluate"]
 
 _BUDGETS = 33
 _SLACK = 1e-9
@@ -73,13 +78,15 @@ def evaluate(
     for budget in grid:
         check_budget(budget)
     bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
-    believed = {id(router.quality): Believed(router.quality, data) for router in named.values()}
+    believed = {
+        _sees(router): Believed(router.quality, router.sampled(data)) for router in named.values()
+    }
     played, at_budget, curves, calibration, by_group = {}, [], {}, {}, {}
     for name, router in named.items():
         replay = router.replayer(data)
         own = replay(None)
         at_budget.append(_point(name, own, router.budget))
-        said = believed[id(router.quality)]
+        said = believed[_sees(router)]
         calibration[name] = (*said.stages, said.returned(own))
         if labels:
             by_group[name] = _by_group(own, labels)
@@ -100,6 +107,25 @@ def evaluate(
         level=level,
         _sample=Sample(played, data, bootstrap),
     )
+
+
+def _sees(router: CascadeRouter) -> tuple[Any, ...]:
+    """What a router's estimates depend on: routers that share it share what is believed."""
+    return id(router.quality), tuple(sorted(router.samples.items()))
+
+
+def beside_mixing(router: CascadeRouter) -> dict[str, CascadeRouter]:
+    """A fitted router, by its strategy's name, and random mixing tuned on the same data.
+
+    The router stands alone where it was loaded without that data, or where no mixture costs as
+    little as its budget: `Evaluation.over_mixing` compares it with mixing all the same.
+    """
+    own = {router.strategy.name: router}
+    try:
+        mixing = router.with_strategy("random_mixing")
+    except (NotFittedError, InfeasibleBudgetError):
+        return own
+    return {mixing.strategy.name: mixing, **own}
 
 
 def _named(

@@ -37,6 +37,7 @@ class Children:
         charge: what their calls cost.
         advisers: how each adviser is asked, by a function of a prompt and one for coroutines.
         read: a question as a query, the input to call a child with, and a key of its content.
+        samples: how many further answers the cascade asks of which child, once it is fitted.
     """
 
     ask: Mapping[str, Callable[[Any], Answer]]
@@ -46,9 +47,10 @@ class Children:
     advisers: Mapping[
         Adviser, tuple[Callable[[str], Answer], Callable[[str], Awaitable[Answer]]]
     ] = field(default_factory=dict)
+    samples: Mapping[str, int] = field(default_factory=dict)
 
     def collect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
-        """Asks every child every question."""
+        """Asks every child every question, as often as a fit needs its answers."""
         return collect(self.ask, **self._asking(questions, options))
 
     async def acollect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
@@ -71,6 +73,8 @@ class Children:
             "queries": [query for query, _, _ in read],
             "inputs": [given for _, given, _ in read],
             "keys": [key for _, _, key in read],
+            # The first answer counts too.
+            "samples": {model: 1 + self.samples.get(model, 0) for model in self.ask},
             **self.paying,
             **options,
         }

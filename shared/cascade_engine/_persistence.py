@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cascade_engine._advisers import check_advisers
 from cascade_engine._arrays import check_names
+from cascade_engine._costs import Charge
+from cascade_engine._counsel import Advising
 from cascade_engine._decoding import Decoder
 from cascade_engine._encoding import Encoder
 from cascade_engine._files import written_whole
 from cascade_engine._router import CascadeRouter
+from cascade_engine._session import Decider
 from cascade_engine._stored_arrays import declaration, pack, unpack
 from cascade_engine._tuning import Frontier, Policy, check_budget
 from cascade_engine._version import __version__
@@ -37,6 +42,17 @@ _FORMAT = "cascade-routing router"
 _VERSION = 1
 _NAME = "router.json"
 _LARGEST_JSON = 1 << 28
+#: What a router's attributes are, by name, and those that it has once fitted.
+_KINDS: dict[str, type[Any]] = {
+    "strategy": Strategy,
+    "quality": QualityEstimator,
+    "cost": CostEstimator,
+    "charge": Charge,
+    "advisers": tuple,
+    "samples": dict,
+    "_unfitted": Decider,
+}
+_FITTED_KINDS: dict[str, type[Any]] = {"frontier_": Frontier, "policy_": Policy}
 #: Times that a router may be saved anew while it is being loaded.
 _TRIES = 5
 
@@ -233,18 +249,18 @@ def _check_router(router: Any, models: Any) -> None:
     """Refuses what no router is made of, before a query falls over it."""
     if not isinstance(router, CascadeRouter):
         raise PersistenceError(f"{type(router).__name__} is no router")
-    parts: dict[str, tuple[Any, type[Any]]] = {
-        "strategy": (router.strategy, Strategy),
-        "quality": (router.quality, QualityEstimator),
-        "cost": (router.cost, CostEstimator),
-    }
-    if router.is_fitted:
-        parts |= {"frontier_": (router.frontier_, Frontier), "policy_": (router.policy_, Policy)}
-    for name, (part, kind) in parts.items():
-        _check_kind(name, part, kind)
+    for name, kind in (_KINDS | _FITTED_KINDS if router.is_fitted else _KINDS).items():
+        _check_kind(name, getattr(router, name), kind)
+    advising = router._advising  # noqa: SLF001  what is saved is private too
+    if advising is not None:
+        _check_kind("_advising", advising, Advising)
+        _check_kind("_advising.advisers", advising.advisers, tuple)
     try:
         check_names(router.models)
         check_budget(float("inf") if router.budget is None else router.budget)
+        for advisers in (router.advisers, advising.advisers if advising else ()):
+            for adviser in check_advisers(advisers, router.models):
+                replace(adviser)  # its own checks, which decoding does without
     except ConfigurationError as error:
         raise PersistenceError(str(error)) from error
     if list(router.models) != models:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cascade_engine._advisers import check_advisers, with_advice
-from cascade_engine._arrays import check_names
+from cascade_engine._advisers import check_advisers, with_parts
+from cascade_engine._arrays import check_names, is_number
 from cascade_engine._batch import tune_on
 from cascade_engine._beliefs import EstimatedBeliefs
 from cascade_engine._costs import Charge
 from cascade_engine._counsel import advice_paid, expecting
 from cascade_engine._registry import kept, persistent
+from cascade_engine._sampling import check_samples, sampled, unsampled
 from cascade_engine._session import Decider, Session
 from cascade_engine._simulation import Outcome, Simulation
 from cascade_engine._tuning import Frontier, Policy, check_budget, coin
@@ -27,6 +28,7 @@ from cascade_engine.errors import (
 )
 from cascade_engine.estimators import (
     CombinedEstimator,
+    ConsistencySignal,
     PoissonCostEstimator,
     PriorEstimator,
     TokenCostEstimator,
@@ -68,10 +70,12 @@ class _Fit:
     "CascadeRouter",
     fields=(
         *("models", "strategy", "quality", "cost", "prices", "charge", "budget", "seed"),
-        *("clamp_budget", "advisers", "_unfitted", "_advising"),
+        *("clamp_budget", "advisers", "samples", "_unfitted", "_advising"),
     ),
     fitted=("frontier_", "policy_", "summary_"),
     fitting_data=("_data",),
+    version=2,
+    upgrade=unsampled,
 )
 class CascadeRouter:
     """Chooses among k models, query by query, so that a budget buys the most quality.
@@ -88,8 +92,8 @@ class CascadeRouter:
         strategy: by name ("fitted_value_iteration", the default, "reservation_index",
             "cascade_routing", "cascading", "routing", "threshold_cascade", "random_mixing",
             "single_model") or a `Strategy`.
-        quality: estimator of quality, `CombinedEstimator()` by default, or with advisers a
-            `CombinedEstimator` that reads what they say.
+        quality: estimator of quality, `CombinedEstimator()` by default; with advisers or samples
+            one that reads what they say too, for samples by `ConsistencySignal()`.
         cost: estimator of cost, `PoissonCostEstimator()` by default.
         prices: price by model, and by adviser, for answers that do not carry their own cost.
         charge: what a call costs: "price", tokens times prices; "seconds", its latency; or a
@@ -103,9 +107,16 @@ class CascadeRouter:
         advisers: chat models that judge answers (`ChatJudge`) or look at the query beforehand
             (`ChatRouter`). Once fitted, sessions ask for them too: routers at the start, judges
             about each answer after which a further model may run. It is paid for.
+        samples: how many further answers to the same query are asked of which model, by its name,
+            to see whether it comes to the same answer again. Once fitted, sessions ask for them
+            after that model's own answer where a further model may run, and before judges. Each
+            costs what a call of the model costs. The model must sample, at a temperature above 0,
+            with no fixed seed and no cache: else it repeats itself, and nothing is learned for the
+            money.
 
     Raises:
-        ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget.
+        ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget, or
+            samples of a model that is not there.
 
     Attributes:
         frontier_: mean cost and quality on the fitting data at every lambda that matters.
@@ -133,9 +144,11 @@ class CascadeRouter:
         seed: int = 0,
         clamp_budget: bool = False,
         advisers: Sequence[Adviser] = (),
+        samples: Mapping[str, int] | None = None,
     ) -> None:
         self.models = check_names(models)
         self.advisers = check_advisers(advisers, self.models)
+        self.samples = check_samples(samples, self.models)
         self._advising = None
         self.clamp_budget = clamp_budget
         self.strategy = find_strategy(strategy)
@@ -155,7 +168,7 @@ class CascadeRouter:
         if not 0 <= seed < 2**32:
             raise ConfigurationError(f"seed must be a number from 0 to 2**32 - 1, not {seed}")
         self.seed = seed
-        self.quality = quality or _estimator(self.advisers, seed)
+        self.quality = quality or _estimator(self.advisers, self.samples, seed)
         self._unfitted = Decider(
             self.models,
             PriorEstimator(len(self.models), priors),
@@ -178,7 +191,9 @@ class CascadeRouter:
             Itself, fitted. If anything fails it is left as it was.
 
         Raises:
-            DataError: the data's models are not the router's, or it is too small to learn from.
+            DataError: the data's models are not the router's, it is too small to learn from, or it
+                lacks what advisers said or samples: `collect(..., samples=m + 1)` records m beside
+                each answer.
             InfeasibleBudgetError: no policy costs as little as the budget.
             UnknownPriceError: a cost estimator of your own knows no cost for a model.
         """
@@ -187,11 +202,7 @@ class CascadeRouter:
 
     def refit(self, data: CascadeDataset) -> CascadeRouter:
         """`fit`, on a copy: this router is left as it is, and goes on serving."""
-        if data.models != self.models:
-            raise DataError(
-                f"the data is on models {data.models} and the router on {self.models}: use "
-                "data.select(router.models), or build the router on the data's models"
-            )
+        data = self.sampled(data)
         new = copy.copy(self)
         new.quality = copy.deepcopy(self.quality).fit(data)
         new.cost = copy.deepcopy(self.cost).fit(data)
@@ -203,8 +214,8 @@ class CascadeRouter:
                 "out `cost` to learn from the costs in the data"
             )
         believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
-        new._advising = expecting(self.advisers, data)  # noqa: SLF001  its own class
-        advice = advice_paid(self.advisers, data)
+        new._advising = expecting(self.advisers, self.samples, data)  # noqa: SLF001  its own class
+        advice = advice_paid(self.advisers, self.samples, data)
         new._data = _Fit(believe, data.quality, data.cost, advice)  # noqa: SLF001
         new._tune(self.strategy)  # noqa: SLF001
         from cascade_engine._summary import summarize  # noqa: PLC0415  it knows this class
@@ -226,6 +237,23 @@ class CascadeRouter:
             return believe
         return believe.dearer(self._advising.surcharge(strategy))
 
+    def sampled(self, data: CascadeDataset) -> CascadeDataset:
+        """Complete data as sessions see it: with as many samples beside answers as they ask for.
+
+        Samples are taken from `Answer.samples` and then from `CascadeDataset.samples`, in order,
+        and put into `Answer.samples`; what they cost into `Answer.advice_cost`, by the model's
+        name. Where that is unknown, a sample is taken to cost as much as the answer.
+
+        Raises:
+            DataError: the data's models are not the router's, or an answer has too few samples.
+        """
+        if data.models != self.models:
+            raise DataError(
+                f"the data is on models {data.models} and the router on {self.models}: use "
+                "data.select(router.models), or build the router on the data's models"
+            )
+        return sampled(data, self.samples, self.charge)
+
     def game(self, data: CascadeDataset, believe: EstimatedBeliefs) -> Simulation:
         """The router's strategy on complete data, advice included, at what is believed of it."""
         return Simulation(
@@ -233,7 +261,7 @@ class CascadeRouter:
             self._charged(believe, self.strategy),
             quality=data.quality,
             cost=data.cost,
-            advice=advice_paid(self.advisers, data),
+            advice=advice_paid(self.advisers, self.samples, self.sampled(data)),
         )
 
     def _at(self, budget: float | None) -> Policy:
@@ -274,6 +302,7 @@ class CascadeRouter:
         *,
         budget: float | None = None,
         max_cost: float | None = None,
+        lam: float | None = None,
         only: Collection[str] | None = None,
     ) -> Session:
         """Opens a session for one query.
@@ -282,9 +311,12 @@ class CascadeRouter:
             query: what is asked.
             budget: expected cost per query, in place of the router's.
             max_cost: hard cap on this one query's cost.
+            lam: the strategy's lambda, in place of the one that a budget buys.
             only: the models that may run, all by default.
 
         Raises:
+            ConfigurationError: a limit or `lam` that is no amount, `lam` before a fit, or models
+                that are not there.
             InfeasibleBudgetError: the budget or the cap is below what the cheapest policy costs.
             UnknownPriceError: not fitted, and a cost limit given without every model's price.
         """
@@ -293,7 +325,9 @@ class CascadeRouter:
         for limit in (budget, max_cost):
             if limit is not None:
                 check_budget(limit)
-        wanted = self.budget if budget is None else budget
+        if lam is not None:
+            self._check_lam(lam, budget)
+        wanted = self.budget if budget is None and lam is None else budget
         if not self.is_fitted:
             limits = [limit for limit in (wanted, max_cost) if limit is not None]
             return Session(
@@ -304,15 +338,31 @@ class CascadeRouter:
                 max_cost=min(limits) if limits else None,
                 only=only,
             )
-        policy = self.policy_ if budget is None else self._at(budget)
+        if lam is None:
+            policy = self.policy_ if budget is None else self._at(budget)
+            lam = policy.lam(coin(query.text, self.seed))
         return Session(
             self._decider(),
             query,
-            lam=policy.lam(coin(query.text, self.seed)),
+            lam=lam,
             budget=wanted,
             max_cost=max_cost,
             only=only,
         )
+
+    def _check_lam(self, lam: float, budget: float | None) -> None:
+        if not is_number(lam) or not lam >= 0:
+            raise ConfigurationError(f"lam must be a number >= 0, not {lam!r}")
+        if not self.is_fitted:
+            raise ConfigurationError(
+                f"lam={lam!r} is a trade-off between estimates, and there are none before fit: "
+                "call fit first, or give a budget"
+            )
+        if budget is not None:
+            raise ConfigurationError(
+                f"lam={lam!r} and budget={budget!r} contradict each other: a budget is turned into "
+                "a lambda; give one of them"
+            )
 
     def _decider(self) -> Decider:
         return Decider(
@@ -368,8 +418,12 @@ class CascadeRouter:
     def replay(self, data: CascadeDataset, *, budget: float | None = None) -> Outcome:
         """What the fitted router does on complete data: the decisions its sessions would make.
 
+        One difference: advice on a last answer, which sessions do without, still helps to choose
+        here among the answers held.
+
         Raises:
             NotFittedError: before `fit`.
+            DataError: the data's models are not the router's, or it lacks samples.
             InfeasibleBudgetError: no policy costs as little as the budget.
         """
         return self.replayer(data)(budget)
@@ -378,6 +432,7 @@ class CascadeRouter:
         """`replay` on one data set for many budgets: each after the first costs little."""
         if not self.is_fitted:
             raise NotFittedError("replay needs a fitted router: call fit first")
+        data = self.sampled(data)
         believe = EstimatedBeliefs(
             self.quality, self.quality.read(data), self.cost.predict(data.queries)
         )
@@ -391,6 +446,10 @@ class CascadeRouter:
         return play
 
 
-def _estimator(advisers: Sequence[Adviser], seed: int) -> QualityEstimator:
-    """The default: with advisers, one that reads what they say."""
-    return with_advice(CombinedEstimator(seed=seed), advisers)
+def _estimator(
+    advisers: Sequence[Adviser], samples: Mapping[str, int], seed: int
+) -> QualityEstimator:
+    """The default: with advisers or samples, one that reads what they say."""
+    base = CombinedEstimator(seed=seed)
+    compared = [ConsistencySignal()] if samples else []
+    return with_parts(base, [*base.signals, *compared, *(each.part for each in advisers)])

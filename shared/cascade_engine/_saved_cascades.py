@@ -78,6 +78,7 @@ def restore(
         "cost_estimator": router.cost,
         "seed": router.seed,
         "clamp_budget": router.clamp_budget,
+        "samples": router.samples,
         **settings,
         **_advisers(router, fields, path),
     }

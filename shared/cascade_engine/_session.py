@@ -3,7 +3,7 @@
 ```
              ┌────────────── answer / fail ──────────────┐
              v                                           │
-  start ─> advice ── an adviser is to be asked ──> pending Call
+  start ─> advice ── advice or a sample is due ──> pending Call
              │                                           ^
              v                                           │
            decide ── a model is worth running ───────────┘
@@ -15,31 +15,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade_engine._counsel import Counsel, told
+from cascade_engine._driving import adrive, drive
+from cascade_engine._labelling import said
+from cascade_engine._limits import Cap, barred
 from cascade_engine._registry import persistent
-from cascade_engine._types import Answer, Call, Decision, Failure, Query, Trace
+from cascade_engine._trace import Decision, Failure, Trace
+from cascade_engine._types import Answer, Call, Query
 from cascade_engine.errors import (
     AllModelsFailedError,
-    ConfigurationError,
-    InfeasibleBudgetError,
+    InvalidAnswerError,
     SessionStateError,
-    UnknownPriceError,
 )
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from cascade_engine._arrays import BoolArray, FloatArray
     from cascade_engine._costs import Charge
     from cascade_engine._counsel import Advising
-    from cascade_engine._types import Advice
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.strategies import Strategy
 
@@ -71,7 +72,8 @@ class Session:
         lam: the strategy's lambda for this query.
         budget: expected cost aimed at; recorded only.
         max_cost: hard cap on this query's cost: no model runs whose expected cost would exceed
-            what is left of it, and no adviser is asked that would leave too little for a model.
+            what is left of it, and no adviser or sample is asked for that would leave too little
+            for a model.
         only: the models that may run, all by default.
 
     Raises:
@@ -94,11 +96,10 @@ class Session:
         self._query = query
         self._lam = lam
         self._budget = budget
-        self._max_cost = max_cost
         self._evidence: Any = None
         self._expected_cost: FloatArray = decider.cost.predict([query])
         self._run: BoolArray = np.zeros((1, len(decider.models)), dtype=bool)
-        self._barred = self._allowed(only)
+        self._barred = barred(decider.models, only)
         self._answers: dict[str, Answer] = {}
         self._costs: dict[str, float | None] = {}
         self._failures: list[Failure] = []
@@ -106,7 +107,7 @@ class Session:
         self._chosen: str | None = None
         self._draft: str | None = None  # an answer that is not yet in the evidence
         self._further = ~self._barred[0]  # models that may run after the pending call
-        self._check_cap()
+        self._cap = Cap(max_cost, decider.models, self._expected_cost[0], self._barred[0])
         self._counsel = Counsel(decider.advising, decider.charge)
         if not decider.strategy.is_blind:
             self._counsel.on_query(query)
@@ -125,7 +126,7 @@ class Session:
         """
         call = self._take()
         if call.is_advice:
-            self._advised(self._counsel.heard(call, answer))
+            self._heard(call, answer)
         else:
             self._answers[call.model] = answer
             self._costs[call.model] = self._decider.charge(call.model, answer)
@@ -137,18 +138,27 @@ class Session:
     def fail(self, error: BaseException, *, seconds: float | None = None) -> None:
         """Reports that the pending call raised: its model leaves the action set.
 
-        An adviser's failure changes nothing but the record: what it would have said is unknown.
+        An adviser's failure, or a sample's, changes nothing but the record: what it would have said
+        is unknown.
 
         Raises:
             SessionStateError: no call is pending.
         """
         call = self._take()
         if call.is_advice:
-            self._advised(self._counsel.failed(call, error, seconds))
+            self._counsel.failed(call, error, seconds)
         else:
-            self._failures.append(Failure(call.model, error, seconds))
+            self._failures.append(self._failure(call.model, error, seconds))
             self._barred[0, self._decider.models.index(call.model)] = True
         self._pending = self._advance()
+
+    def _failure(self, model: str, error: BaseException, seconds: float | None) -> Failure:
+        """A failure; where there was an answer that cannot be used, with what it cost."""
+        if not isinstance(error, InvalidAnswerError):
+            return Failure(model, error, seconds)
+        answer = error.answer
+        seconds = answer.seconds if seconds is None else seconds
+        return Failure(model, error, seconds, answer, self._decider.charge(model, answer))
 
     @property
     def decision(self) -> Decision:
@@ -201,17 +211,20 @@ class Session:
             raise SessionStateError("no call is pending: the session has ended")
         return self._pending
 
-    def _advised(self, advice: Advice) -> None:
-        """Keeps what an adviser said where the estimators look for it."""
+    def _heard(self, call: Call, reply: Answer) -> None:
+        """Keeps what an adviser said, or a sample, where the estimators look for it."""
+        advice = self._counsel.heard(call, reply)
         paid = {} if advice.cost is None else {advice.name: advice.cost}
-        if advice.about is None:
+        if call.about is None:
             self._query = told(self._query, advice.signals, paid)
-        else:
-            answer = self._answers[advice.about]
-            self._answers[advice.about] = told(answer, advice.signals, paid)
+            return
+        answer = told(self._answers[call.about], advice.signals, paid)
+        if call.purpose == "sample":
+            answer = replace(answer, samples=(*answer.samples, said(reply)))
+        self._answers[call.about] = answer
 
     def _advance(self) -> Call | None:
-        """The next call: of an adviser while any is to be asked, else what is decided."""
+        """The next call: of an adviser or for a sample while any is due, else what is decided."""
         answer = None if self._draft is None else self._answers[self._draft]
         left = self._left()
         call = self._counsel.next(self._query, answer, left, self._spare(left))
@@ -221,7 +234,8 @@ class Session:
             self._evidence = self._decider.quality.begin([self._query])
         if self._draft is not None and answer is not None:
             column = self._decider.models.index(self._draft)
-            self._decider.quality.observe(self._evidence, column, [answer])
+            seen = self._counsel.seen(self._draft, answer)
+            self._decider.quality.observe(self._evidence, column, [seen])
             self._run[0, column] = True
             self._draft = None
         return self._decide()
@@ -232,45 +246,9 @@ class Session:
             return None
         return left - float(self._expected_cost[0, self._further].min(initial=np.inf))
 
-    def _allowed(self, only: Collection[str] | None) -> BoolArray:
-        """Which models may not run from the start, shape (1, k)."""
-        models = self._decider.models
-        wanted = set(models if only is None else only)
-        unknown = sorted(wanted - set(models))
-        if unknown or not wanted:
-            raise ConfigurationError(
-                f"models that may run must be some of {models}, not {sorted(wanted)}"
-            )
-        return np.array([[model not in wanted for model in models]])
-
-    def _check_cap(self) -> None:
-        if self._max_cost is None:
-            return
-        expected = np.where(self._barred[0], np.inf, self._expected_cost[0])
-        if np.isnan(expected).any():
-            unknown = [
-                m for m, c in zip(self._decider.models, expected, strict=True) if np.isnan(c)
-            ]
-            raise UnknownPriceError(
-                f"a cost limit needs every model's price, and that of {unknown} is unknown: pass "
-                "prices={name: Price(input=..., output=...)}, or fit on data with costs"
-            )
-        if not (expected <= self._max_cost).any():
-            raise InfeasibleBudgetError(
-                f"no model is expected to cost as little as {self._max_cost:g} on this query: "
-                f"{self._decider.models[int(expected.argmin())]!r}, the cheapest, costs "
-                f"{expected.min():g}"
-            )
-
     def _left(self) -> float | None:
-        """What is left of the hard cap; a call of unknown cost counts as expected."""
-        if self._max_cost is None:
-            return None
-        expected = dict(zip(self._decider.models, self._expected_cost[0].tolist(), strict=True))
-        spent = sum(expected[m] if c is None else c for m, c in self._costs.items())
-        spent += sum(expected[failure.model] for failure in self._failures)
-        spent += self._counsel.spent
-        return max(0.0, float(self._max_cost - spent))
+        paid = self._costs | {each.model: each.cost for each in self._failures}
+        return self._cap.left(paid, self._counsel.spent)
 
     def _decide(self) -> Call | None:
         """One turn: renews the estimates, asks the strategy, records why."""
@@ -283,17 +261,9 @@ class Session:
         cost = self._expected_cost
         if self._decider.advising is not None:
             cost = cost + self._decider.advising.surcharge(strategy)
-        estimates = Estimates(quality, sd, cost)
-        action = STOP
-        if available.any():
-            action = strategy.decide_one(
-                quality[0].tolist(),
-                sd[0].tolist(),
-                cost[0].tolist(),
-                run=self._run[0].tolist(),
-                available=available[0].tolist(),
-                lam=self._lam * strategy.factor(len(self._answers)),
-            )
+        correlation = self._decider.quality.correlation(self._run)
+        estimates = Estimates.of(quality, sd, cost, correlation)
+        action = self._action(estimates, available) if available.any() else STOP
         call = None
         if action != STOP:
             final = strategy.is_final(self._run[0], available[0], action)
@@ -303,6 +273,21 @@ class Session:
             self._chosen = self._decider.models[int(strategy.choose(estimates, self._run)[0])]
         self._record(estimates, call, exhausted=not available.any())
         return call
+
+    def _action(self, estimates: Estimates, available: BoolArray) -> int:
+        """What the strategy does; by plain numbers, unless there is a covariance to heed."""
+        strategy = self._decider.strategy
+        lam = self._lam * strategy.factor(len(self._answers))
+        if estimates.cov is not None:
+            return int(strategy.decide(estimates, self._run, available, np.array([lam]))[0])
+        return strategy.decide_one(
+            estimates.quality[0].tolist(),
+            estimates.sd[0].tolist(),
+            estimates.cost[0].tolist(),
+            run=self._run[0].tolist(),
+            available=available[0].tolist(),
+            lam=lam,
+        )
 
     def _record(self, estimates: Estimates, call: Call | None, *, exhausted: bool) -> None:
         models = self._decider.models
@@ -335,35 +320,3 @@ class Session:
         if (self._run | self._barred).all():
             return f"{held} and no other model is left to run"
         return f"{held} and no further model fits under the hard cap"
-
-
-def drive(session: Session, run: Callable[[Call], Answer]) -> Trace:
-    """Runs a session to its end.
-
-    Args:
-        session: a fresh session.
-        run: makes one call; whatever `Exception` it raises counts as that model's failure.
-
-    Returns:
-        The trace; the answer is `session.result`.
-    """
-    while (call := session.pending) is not None:
-        try:
-            answer = run(call)
-        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
-            session.fail(error)
-        else:
-            session.answer(answer)
-    return session.trace
-
-
-async def adrive(session: Session, run: Callable[[Call], Awaitable[Answer]]) -> Trace:
-    """The same, awaiting each call."""
-    while (call := session.pending) is not None:
-        try:
-            answer = await run(call)
-        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
-            session.fail(error)
-        else:
-            session.answer(answer)
-    return session.trace

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cascade_engine._simulation import Believe
     from cascade_engine.estimators import Estimates
 
-__all__ = ["State", "Values", "learn_values"]
+__all__ = ["Setting", "State", "Values", "learn_values"]
 
 #: Lambdas at which values are learned; between them they are interpolated.
 _LAMBDAS = 32
@@ -116,95 +116,95 @@ class Rehearsal(NamedTuple):
     believed: FloatArray
 
 
-def learn_values(
-    believe: Believe,
-    quality: FloatArray,
-    cost: FloatArray,
-    *,
-    depth: int,
-    pool: tuple[int, ...],
-    trust: float,
-) -> tuple[Values, Rehearsal]:
-    """Works backwards from the sets of `depth` models to none.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What values are learned from and for.
 
-    Args:
-        believe: out-of-fold beliefs about the n queries.
-        quality: true quality, shape (n, k).
-        cost: true cost, shape (n, k).
-        depth: the most models that may answer a query.
-        pool: the models planned for.
+    Attributes:
+        believe: out-of-fold beliefs.
+        rows: numbers of the m queries that are learned from, as `believe` knows them, shape (m,).
+        quality: their true quality, shape (m, k).
+        cost: their true cost, shape (m, k).
+        pool: the models planned for, ascending.
+        depth: the most models that may answer a query, at most those in the pool.
         trust: in what is believed of an answer held, against its true quality, as its value.
     """
-    return _Learning(believe, quality, cost, depth=depth, pool=pool, trust=trust).learn()
+
+    believe: Believe
+    rows: IntArray
+    quality: FloatArray
+    cost: FloatArray
+    pool: tuple[int, ...]
+    depth: int
+    trust: float
+
+    def estimates(self, run: tuple[int, ...]) -> Estimates:
+        """What is believed of every query once `run` have answered."""
+        mask: BoolArray = np.zeros(self.quality.shape, dtype=bool)
+        mask[:, list(run)] = True
+        return self.believe(self.rows, mask)
+
+
+def learn_values(setting: Setting) -> tuple[Values, Rehearsal]:
+    """Works backwards from the sets of `depth` models to none."""
+    return _Learning(setting).learn()
 
 
 class _Learning:
     """One run of the iteration."""
 
-    def __init__(
-        self,
-        believe: Believe,
-        quality: FloatArray,
-        cost: FloatArray,
-        *,
-        depth: int,
-        pool: tuple[int, ...],
-        trust: float,
-    ) -> None:
-        self.believe, self.quality, self.cost = believe, quality, cost
-        self.pool, self.depth, self.trust = pool, min(depth, len(pool)), trust
-        self.rows = np.arange(len(quality))
-        self.lambdas = _lambdas(cost[:, list(pool)])
-        self.typical = np.maximum(self._estimates(()).cost.mean(axis=0), np.finfo(float).tiny)
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.lambdas = _lambdas(setting.cost[:, list(setting.pool)])
+        expected = setting.estimates(()).cost.mean(axis=0)
+        self.typical = np.maximum(expected, np.finfo(float).tiny)
         self.states: dict[tuple[int, ...], State] = {}
         #: By models run: the action at each lambda, or -1; then the answer held, and its estimate.
         self.actions: dict[tuple[int, ...], NDArray[np.int8]] = {}
         self.held: dict[tuple[int, ...], tuple[IntArray, FloatArray]] = {}
 
     def learn(self) -> tuple[Values, Rehearsal]:
+        pool = self.setting.pool
         later: dict[tuple[int, ...], FloatArray] = {}
-        for size in range(self.depth, -1, -1):
-            later = {run: self._value(run, later) for run in combinations(self.pool, size)}
-        values = Values(self.pool, self.lambdas, self.typical, self.states)
-        return values, self._rehearse()
-
-    def _estimates(self, run: tuple[int, ...]) -> Estimates:
-        mask: BoolArray = np.zeros(self.quality.shape, dtype=bool)
-        mask[:, list(run)] = True
-        return self.believe(self.rows, mask)
+        for size in range(self.setting.depth, -1, -1):
+            later = {run: self._value(run, later) for run in combinations(pool, size)}
+        return Values(pool, self.lambdas, self.typical, self.states), self._rehearse()
 
     def _value(self, run: tuple[int, ...], later: dict[tuple[int, ...], FloatArray]) -> FloatArray:
-        """The value of a state under what is done there, shape (n, g)."""
-        estimates = self._estimates(run)
-        stop = np.zeros(len(self.rows))
-        if run:
-            among = estimates.quality[:, list(run)]
-            best = np.asarray(run)[among.argmax(axis=1)]
-            held = highest(among)
-            self.held[run] = best, held
-            stop = self.trust * held + (1 - self.trust) * self.quality[self.rows, best]
+        """The value of a state under what is done there, shape (m, g)."""
+        estimates = self.setting.estimates(run)
+        stop = self._stopping(run, estimates)
         here = np.repeat(stop[:, None], len(self.lambdas), axis=1)
-        waiting = [i for i in self.pool if i not in run]
-        if len(run) == self.depth or not waiting:
+        waiting = [i for i in self.setting.pool if i not in run]
+        if len(run) == self.setting.depth or not waiting:
             self.actions[run] = np.full(here.shape, -1, dtype=np.int8)
             return here
         after = np.stack([later[tuple(sorted((*run, i)))] for i in waiting], axis=1)
         gain = after - here[:, None, :]
         learned = self._learn_gains(run, estimates, np.asarray(waiting), gain)
-        price = self.lambdas * estimates.cost[:, waiting, None]
-        action = (learned - price).argmax(axis=1)
-        goes = np.take_along_axis(learned - price, action[:, None], axis=1)[:, 0] > 0
-        goes |= not run
-        paid = after - self.lambdas * self.cost[:, waiting, None]
-        then = np.take_along_axis(paid, action[:, None], axis=1)[:, 0]
-        self.actions[run] = np.where(goes, np.asarray(waiting)[action], -1).astype(np.int8)
-        return np.where(goes, then, here)
+        learned -= self.lambdas * estimates.cost[:, waiting, None]
+        action = learned.argmax(axis=1)[:, None]
+        goes = (np.take_along_axis(learned, action, axis=1)[:, 0] > 0) | (not run)
+        self.actions[run] = np.where(goes, np.asarray(waiting)[action[:, 0]], -1).astype(np.int8)
+        paid = after - self.lambdas * self.setting.cost[:, waiting, None]
+        return np.where(goes, np.take_along_axis(paid, action, axis=1)[:, 0], here)
+
+    def _stopping(self, run: tuple[int, ...], estimates: Estimates) -> FloatArray:
+        """What the best answer held is worth, shape (m,); it is noted which that is."""
+        setting = self.setting
+        if not run:
+            return np.zeros(len(setting.rows))
+        among = estimates.quality[:, list(run)]
+        best, held = np.asarray(run)[among.argmax(axis=1)], highest(among)
+        self.held[run] = best, held
+        true = setting.quality[np.arange(len(best)), best]
+        return np.asarray(setting.trust * held + (1 - setting.trust) * true)
 
     def _learn_gains(
         self, run: tuple[int, ...], estimates: Estimates, waiting: IntArray, gain: FloatArray
     ) -> FloatArray:
         """Ridge regression of the gains; returns leave-one-out predictions, shape (n, r, g)."""
-        x = features(estimates.quality, estimates.cost / self.typical, run, self.pool)
+        x = features(estimates.quality, estimates.cost / self.typical, run, self.setting.pool)
         mean, scale = standards(x)
         coef, out = _ridge((x - mean) / scale, gain.reshape(len(x), -1))
         shape = gain.shape[1:]
@@ -213,11 +213,12 @@ class _Learning:
 
     def _rehearse(self) -> Rehearsal:
         """Plays all queries at all lambdas by the leave-one-out decisions."""
-        shape = (len(self.rows), len(self.lambdas))
+        setting = self.setting
+        shape = (len(setting.rows), len(self.lambdas))
         spent, quality, believed = (np.zeros(shape) for _ in range(3))
         state: dict[tuple[int, ...], BoolArray] = {(): np.ones(shape, dtype=bool)}
-        for size in range(self.depth + 1):
-            for run in combinations(self.pool, size):
+        for size in range(setting.depth + 1):
+            for run in combinations(setting.pool, size):
                 here = state.pop(run, None)
                 if here is None:
                     continue
@@ -225,11 +226,11 @@ class _Learning:
                 if run:
                     best, held = self.held[run]
                     row, lam = np.nonzero(action == -1)
-                    quality[row, lam] = self.quality[row, best[row]]
+                    quality[row, lam] = setting.quality[row, best[row]]
                     believed[row, lam] = held[row]
                 for i in np.unique(action[action >= 0]).tolist():
                     goes = action == i
-                    spent += goes * self.cost[:, i : i + 1]
+                    spent += goes * setting.cost[:, i : i + 1]
                     onward = tuple(sorted((*run, i)))
                     state[onward] = state.get(onward, False) | goes
         return Rehearsal(spent, quality, believed)

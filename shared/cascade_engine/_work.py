@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine._arrays import check_names, is_number, is_whole
-from cascade_engine._collection import Cell, Collection, cells_of
+from cascade_engine._collection import Cell, cells_of
 from cascade_engine._journal import CallFailure, Entry, Journal
 from cascade_engine._progress import Progress
-from cascade_engine._records import query_key
 from cascade_engine._types import Answer, Query
-from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from cascade_engine._costs import Charge
 
-__all__ = ["Ask", "Plan", "Result", "Work", "check_whole", "working"]
+__all__ = ["Ask", "Result", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,85 +130,3 @@ class Work:
             return not flying and self._spent < self._max_cost
         rounding = 1e-9 * self._max_cost
         return self._spent + sum(known) + expected <= self._max_cost + rounding
-
-
-class Plan:
-    """Who is to be asked what, once that has been checked."""
-
-    def __init__(
-        self,
-        models: Mapping[str, Any],
-        queries: Sequence[Query | str],
-        samples: int,
-        inputs: Sequence[Any] | None,
-        keys: Sequence[str] | None,
-    ) -> None:
-        self.models = _checked(models)
-        if isinstance(queries, str):
-            raise DataError("queries must be a list, not a single string")
-        self.queries = [q if isinstance(q, Query) else Query(q) for q in queries]
-        if not self.queries:
-            raise DataError("no queries given: there is nothing to ask")
-        self.samples = samples
-        self.keys = [query_key(q) for q in self.queries] if keys is None else list(keys)
-        self.inputs = self.queries if inputs is None else list(inputs)
-        for name, given in (("keys", self.keys), ("inputs", self.inputs)):
-            if len(given) != len(self.queries):
-                raise DataError(f"{len(given)} {name} for {len(self.queries)} queries")
-
-    def asks(self) -> list[Ask]:
-        """Every call once, query by query: what a limit leaves is complete as far as it goes."""
-        asks = {
-            (cell := Cell(key, model, sample)): Ask(cell, query, given)
-            for key, query, given in zip(self.keys, self.queries, self.inputs, strict=True)
-            for model in self.models
-            for sample in range(self.samples)
-        }
-        return list(asks.values())
-
-    def collection(self, work: Work) -> Collection:
-        """What came of it."""
-        return Collection(
-            self.models,
-            self.queries,
-            work.results,
-            keys=self.keys,
-            samples=self.samples,
-            charge=work.charge,
-            stopped=work.stopped,
-            errors=work.errors,
-        )
-
-
-def _checked(models: Mapping[str, Any]) -> tuple[str, ...]:
-    """The models' names, once each has a function."""
-    for name, model in models.items():
-        if not callable(model):
-            raise ConfigurationError(
-                f"model {name!r} is a {type(model).__name__}: give a function of a Query to an "
-                "Answer"
-            )
-    return check_names(list(models))
-
-
-def check_whole(least: int, **options: Any) -> None:
-    for name, value in options.items():
-        if not is_whole(value) or value < least:
-            raise ConfigurationError(f"{name} must be an integer >= {least}, not {value!r}")
-
-
-@contextmanager
-def working(
-    plan: Plan, path: str | Path | None, settings: Any, charge: Charge, limits: dict[str, Any]
-) -> Iterator[Work]:
-    for name in ("max_cost", "max_failures"):
-        value = limits[name]
-        if value is not None and not (is_number(value) and value >= 0):
-            raise ConfigurationError(f"{name} must be a number >= 0, not {value!r}")
-    with ExitStack() as stack:
-        journal = None
-        if path is not None:
-            journal = stack.enter_context(Journal(Path(path), plan.models, settings))
-        work = Work(plan.asks(), charge, journal, **limits)
-        stack.callback(work.end)
-        yield work

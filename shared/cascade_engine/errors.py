@@ -9,6 +9,7 @@ CascadeError
 ├── NotFittedError                      a fitted value was asked for before `fit`
 ├── PersistenceError (ValueError)       a router that cannot be saved, or a file that is none
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
+├── InvalidAnswerError (ValueError)     a model answered what cannot be used
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
 
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cascade_engine._types import Answer
+
 __all__ = [
     "AllModelsFailedError",
     "BudgetWarning",
@@ -30,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "DataError",
     "InfeasibleBudgetError",
+    "InvalidAnswerError",
     "NotFittedError",
     "PersistenceError",
     "SessionStateError",
@@ -71,6 +75,23 @@ class PersistenceError(CascadeError, ValueError):
 
 class SessionStateError(CascadeError, RuntimeError):
     """A session was driven out of turn: nothing was pending, or something still is."""
+
+
+class InvalidAnswerError(CascadeError, ValueError):
+    """A model answered what cannot be used: not in the form asked for, say.
+
+    Reported to a session, the model counts as failed, and what the answer cost is charged.
+
+    Attributes:
+        answer: what it answered.
+    """
+
+    def __init__(self, message: str, answer: Answer) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+    def __reduce__(self) -> tuple[type[InvalidAnswerError], tuple[str, Answer]]:
+        return type(self), (str(self), self.answer)
 
 
 class AllModelsFailedError(CascadeError, RuntimeError):

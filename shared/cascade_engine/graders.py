@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
+from cascade_engine._grading import (
+    canonical_json,
+    hundredth,
+    listed,
+    names_another_option,
+    texts,
+)
 from cascade_engine._reading import (
     bare,
     chosen_letters,
@@ -22,9 +29,6 @@ from cascade_engine._reading import (
     phrase,
     plain,
 )
-
-if TYPE_CHECKING:
-    from fractions import Fraction
 
 Reference: TypeAlias = Any
 """Whatever a grader compares an answer with: text, a number, a list or a mapping."""
@@ -62,7 +66,7 @@ def number(question: str, answer: str, reference: Reference) -> float:  # noqa: 
         return 0.0
     matches = [number_value(found)]
     if re.search(re.escape(found) + r"\s*(?:%|percent)", text):
-        matches.append(number_value(found + "%") if "%" in str(reference) else _hundredth(found))
+        matches.append(number_value(found + "%") if "%" in str(reference) else hundredth(found))
     return float(expected in matches)
 
 
@@ -81,7 +85,7 @@ def exact(question: str, answer: str, reference: Reference) -> float:  # noqa: A
         1.0 or 0.0.
     """
     given = bare(answer).casefold()
-    return float(bool(given) and given in {bare(text).casefold() for text in _texts(reference)})
+    return float(bool(given) and given in {bare(text).casefold() for text in texts(reference)})
 
 
 def exact_case(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -96,7 +100,7 @@ def exact_case(question: str, answer: str, reference: Reference) -> float:  # no
         1.0 or 0.0.
     """
     given = bare(answer)
-    return float(bool(given) and given in {bare(text) for text in _texts(reference)})
+    return float(bool(given) and given in {bare(text) for text in texts(reference)})
 
 
 def contains(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -116,8 +120,8 @@ def contains(question: str, answer: str, reference: Reference) -> float:  # noqa
     accept, wrong = reference, ()
     if isinstance(reference, Mapping):
         accept, wrong = reference["accept"], reference.get("wrong", ())
-    named = any(mentions(answer, text) for text in _texts(accept))
-    return float(named and not any(mentions(answer, text) for text in _texts(wrong)))
+    named = any(mentions(answer, text) for text in texts(accept))
+    return float(named and not any(mentions(answer, text) for text in texts(wrong)))
 
 
 def choice(question: str, answer: str, reference: Reference) -> float:
@@ -139,7 +143,7 @@ def choice(question: str, answer: str, reference: Reference) -> float:
     """
     right = str(reference).strip().upper()
     chosen = chosen_letters(plain(answer)) == {right}
-    return float(chosen and not _names_another_option(question, answer, right))
+    return float(chosen and not names_another_option(question, answer, right))
 
 
 def label(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -175,10 +179,10 @@ def sequence(question: str, answer: str, reference: Reference) -> float:  # noqa
         1.0 or 0.0.
     """
     expected = [phrase(str(item)) if isinstance(item, str) else item for item in reference]
-    listed = _listed(plain(answer), expected)
+    found = listed(plain(answer), expected)
     size = len(expected)
-    echoes = len(listed) == 2 * size and Counter(listed[:size]) == Counter(expected)
-    return float(bool(expected) and (listed[size:] if echoes else listed) == expected)
+    echoes = len(found) == 2 * size and Counter(found[:size]) == Counter(expected)
+    return float(bool(expected) and (found[size:] if echoes else found) == expected)
 
 
 def json_fields(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -197,7 +201,7 @@ def json_fields(question: str, answer: str, reference: Reference) -> float:  # n
         1.0 or 0.0.
     """
     found = first_object(answer)
-    return float(found is not None and _canonical(found) == _canonical(reference))
+    return float(found is not None and canonical_json(found) == canonical_json(reference))
 
 
 def best_match(question: str, answer: str, reference: Reference) -> float:
@@ -255,41 +259,6 @@ def grader(name: str) -> Grader:
             f"Unknown grader {name!r}. Use one of {known}, or pass a function "
             "(question, answer, reference) -> float instead of a name."
         ) from None
-
-
-def _texts(reference: Reference) -> list[str]:
-    if isinstance(reference, str) or not isinstance(reference, Iterable):
-        return [str(reference)]
-    return [str(text) for text in reference]
-
-
-def _names_another_option(question: str, answer: str, right: str) -> bool:
-    options = dict(re.findall(r"^([A-E])\) (.+)$", question, flags=re.MULTILINE))
-    if right not in options or mentions(answer, options[right]):
-        return False
-    return any(mentions(answer, text) for text in options.values())
-
-
-def _hundredth(text: str) -> Fraction | None:
-    return number_value(text + "%")
-
-
-def _listed(text: str, expected: Sequence[Any]) -> list[Any]:
-    if all(isinstance(item, str) for item in expected):
-        return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word in expected]
-    text = re.sub(r"^\s*\d+[.)]\s+(?=\S)", "", text, flags=re.MULTILINE)
-    return [number_value(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\d)", text)]
-
-
-def _canonical(value: Reference) -> Reference:
-    if isinstance(value, Mapping):
-        return {str(key).strip().casefold(): _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return ("literal", value)
-    read = number_value(str(value))
-    return str(value).strip().casefold() if read is None else read
 
 
 def _by_shape(reference: Reference) -> Grader:

@@ -1,4 +1,4 @@
-"""Laws of sessions that ask advisers, whatever they say and whoever fails."""
+"""Laws of sessions that ask advisers and for samples, whatever they say and whoever fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPLIES = ["0.9", "0.1", "Yes", "no idea", "", '{"m0": 0.3}', "7"]
 
 
 class Listening(QualityEstimator):
-    """Estimates that depend on the models run, and where it listens on what advisers said."""
+    """Estimates that depend on the models run, and where it listens on all advice and samples."""
 
     def __init__(self, k, seed, *, listens):
         rng = np.random.default_rng(seed)
@@ -50,11 +50,16 @@ class Listening(QualityEstimator):
     def observe(self, evidence, model, answers):
         if self.listens:
             evidence["said"] += sum(answers[0].signals.values())
+            evidence["said"] += sum(map(hash_of, answers[0].samples)) / 7
 
     def estimate(self, evidence, run):
         state = run @ (1 << np.arange(run.shape[1]))
         quality = (self.quality[state] + evidence["said"]) % 1.0
         return quality, np.where(run, 0.0, self.sd[state])
+
+
+def hash_of(text):
+    return sum(text.encode())
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class World:
     replies: tuple[str, ...]
     lam: float
     max_cost: float | None
+    samples: tuple[int, ...]
 
     @property
     def names(self):
@@ -79,9 +85,15 @@ class World:
         judges = [ChatJudge(f"judge{i}") for i in range(self.judges)]
         return (*judges, *(ChatRouter(f"router{i}", self.names) for i in range(self.routers)))
 
+    @property
+    def sampled(self):
+        return {name: m for name, m in zip(self.names, self.samples, strict=True) if m}
+
     def session(self, strategy, *, listens=True, advised=True):
-        advisers = self.advisers if advised else ()
-        judging = np.full(self.k, self.judges * self.fee) if listens else np.zeros(self.k)
+        advisers, sampled = (self.advisers, self.sampled) if advised else ((), {})
+        asked = self.judges + np.array([sampled.get(name, 0) for name in self.names])
+        judging = asked * self.fee if listens else np.zeros(self.k)
+        fees = dict.fromkeys([*(each.name for each in advisers), *sampled], self.fee)
         decider = Decider(
             self.names,
             Listening(self.k, self.seed, listens=listens),
@@ -89,15 +101,15 @@ class World:
             STRATEGIES[strategy](),
             Charge({}),
             fitted=True,
-            advising=Advising(advisers, {a.name: self.fee for a in advisers}, judging),
+            advising=Advising(advisers, fees, judging, sampled),
         )
         return Session(decider, Query("q"), lam=self.lam, max_cost=self.max_cost)
 
     def run(self, call):
-        if call.model in self.down:
+        if call.model in self.down or call.purpose in self.down:
             raise TimeoutError(call.model)
         if call.is_advice:
-            number = sum((call.model + str(call.about)).encode())
+            number = hash_of(call.model + str(call.about))
             return Answer(self.replies[number % len(self.replies)], cost=self.fee)
         return Answer(f"by {call.model}", cost=self.cost[self.names.index(call.model)])
 
@@ -108,7 +120,7 @@ def worlds(draw, *, capped=True):
     amounts = st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0])
     cost = tuple(draw(st.lists(amounts, min_size=k, max_size=k)))
     judges, routers = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-    names = [f"{what}{i}" for what in ("m", "judge", "router") for i in range(4)]
+    names = ["sample", *(f"{what}{i}" for what in ("m", "judge", "router") for i in range(4))]
     caps = [None, *(min(cost) + extra for extra in (0.0, 0.3, 1.5, 9.0))]
     return World(
         k,
@@ -121,13 +133,14 @@ def worlds(draw, *, capped=True):
         tuple(draw(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4))),
         draw(st.sampled_from([0.0, 0.01, 0.1, 0.7])),
         draw(st.sampled_from(caps)) if capped else None,
+        tuple(draw(st.lists(st.sampled_from([0, 0, 1, 3]), min_size=k, max_size=k))),
     )
 
 
 def driven(world, strategy, **options):
     """The calls of a session, in order, and what came of it; it must end in time."""
     session, calls = world.session(strategy, **options), []
-    most = world.k * (1 + world.judges) + world.routers
+    most = world.k * (1 + world.judges) + world.routers + sum(world.samples)
     while (call := session.pending) is not None:
         assert len(calls) < most
         calls.append(call)
@@ -145,7 +158,7 @@ def driven(world, strategy, **options):
 @given(world=worlds())
 def test_a_session_ends_and_asks_nobody_twice_about_the_same(strategy, world):
     calls, session = driven(world, strategy)
-    asked = [(call.model, call.about) for call in calls]
+    asked = [(call.model, call.about) for call in calls if call.purpose != "sample"]
     assert len(set(asked)) == len(asked)
     trace = session.trace
     advice = [(call.model, call.about) for call in calls if call.is_advice]
@@ -153,8 +166,30 @@ def test_a_session_ends_and_asks_nobody_twice_about_the_same(strategy, world):
     assert trace.decisions[-1].action is None
     assert not any(call.final and call.is_advice for call in calls)
     for each in trace.advice:
-        assert bool(each.signals) != bool(each.error)
+        assert each.purpose == "sample" or bool(each.signals) != bool(each.error)
         assert each.about is None or each.about in trace.answers
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+@laws
+@given(world=worlds())
+def test_samples_follow_their_draft_and_are_charged_once(strategy, world):
+    calls, session = driven(world, strategy)
+    trace = session.trace
+    for model, answer in trace.answers.items():
+        places = [i for i, c in enumerate(calls) if c.purpose == "sample" and c.model == model]
+        (own,) = (i for i, c in enumerate(calls) if c.purpose == "answer" and c.model == model)
+        assert places == list(range(own + 1, own + 1 + len(places)))  # judges come after
+        assert len(places) <= world.sampled.get(model, 0)
+        if world.max_cost is None and len(places) < world.sampled.get(model, 0):
+            assert not places
+            assert calls[own].final or own == len(calls) - 1
+        came = [each for each in trace.advice if (each.purpose, each.name) == ("sample", model)]
+        told = [each for each in came if each.error is None]
+        assert len(answer.samples) == len(told)
+        assert answer.advice_cost.get(model, 0.0) == pytest.approx(world.fee * len(told))
+        assert trace.costs[model] == world.cost[world.names.index(model)]
+    assert all(c.about == c.model for c in calls if c.purpose == "sample")
 
 
 @pytest.mark.parametrize("strategy", NAMES)
@@ -162,13 +197,13 @@ def test_a_session_ends_and_asks_nobody_twice_about_the_same(strategy, world):
 @given(world=worlds())
 def test_costs_add_up_and_stay_under_the_cap(strategy, world):
     calls, session = driven(world, strategy)
-    up = [call for call in calls if call.model not in world.down]
     price = dict(zip(world.names, world.cost, strict=True))
-    total = sum(price.get(call.model, world.fee) for call in up)
+    fees = [(c, world.fee if c.is_advice else price[c.model]) for c in calls]
+    total = sum(fee for c, fee in fees if not world.down & {c.model, c.purpose})
     assert session.trace.total_cost == pytest.approx(total)
     if world.max_cost is not None:
         # Failures count as expected.
-        spent = sum(price.get(call.model, world.fee) for call in calls)
+        spent = sum(fee for _, fee in fees)
         assert spent <= world.max_cost + 1e-9
 
 
@@ -199,18 +234,18 @@ def test_advice_that_nobody_listens_to_changes_nothing(strategy, world):
 @pytest.mark.parametrize("strategy", NAMES)
 @laws
 @given(world=worlds())
-def test_judges_are_asked_only_while_a_model_may_follow(strategy, world):
+def test_answers_are_judged_and_sampled_only_while_a_model_may_follow(strategy, world):
     calls, session = driven(world, strategy)
     for i, call in enumerate(calls):
-        if call.purpose != "judge":
+        if call.purpose not in {"judge", "sample"}:
             continue
         before = [each.model for each in calls[:i] if each.purpose == "answer"]
         assert before[-1] == call.about
         assert len(before) < world.k
-        drafts = [each for each in calls[:i] if each.model == call.about]
+        drafts = [c for c in calls[:i] if c.purpose == "answer" and c.model == call.about]
         assert not drafts[-1].final
     if strategy == "routing":
-        assert not any(call.purpose == "judge" for call in calls)
+        assert not any(call.purpose in {"judge", "sample"} for call in calls)
     assert session.pending is None
 
 

@@ -126,6 +126,16 @@ class TestAsking:
         assert data.cost.tolist() == [[1.0], [1.0]]
         assert [a.text for a in data.samples[1][0]] == ["4", "5"]
 
+    def test_each_model_can_have_a_number_of_samples_of_its_own(self, gather):
+        asked = {name: Model(name) for name in ("a", "b")}
+        found = gather(asked, ["one", "two"], samples={"b": 1, "a": 3})
+        assert [len(asked[name].asked) for name in asked] == [6, 2]
+        assert not found.missing()
+        data = found.dataset(grade=lambda question, answer, reference: 1.0)
+        assert [[len(cell) for cell in row] for row in data.samples] == [[2, 0], [2, 0]]
+        short = gather(asked, ["one"], samples={"a": 1, "b": 1})
+        assert short.dataset(grade=lambda question, answer, reference: 1.0).samples is None
+
     def test_inputs_and_keys_tell_apart_what_queries_do_not(self, gather):
         seen = []
 
@@ -191,6 +201,8 @@ class TestBadInput:
             ({"queries": []}, DataError, "no queries given"),
             ({"queries": "what?"}, DataError, "must be a list, not a single string"),
             ({"samples": 0}, ConfigurationError, "samples must be an integer >= 1, not 0"),
+            ({"samples": {"m": 2}}, ConfigurationError, "must name each of the models"),
+            ({"samples": {"small": 0, "large": 1}}, ConfigurationError, "not 0, for 'small'"),
             ({"max_concurrency": 0}, ConfigurationError, "max_concurrency must be an integer >= 1"),
             ({"retries": -1}, ConfigurationError, "retries must be an integer >= 0, not -1"),
             ({"max_cost": -1}, ConfigurationError, "max_cost must be a number >= 0, not -1"),
@@ -566,9 +578,17 @@ class TestProgress:
         assert lines[0].endswith(f"{words} left")
 
 
-def test_both_take_the_same_options():
-    one, other = (inspect.signature(function).parameters for function in (collect, acollect))
-    assert list(one) == list(other)
-    assert {n: p.default for n, p in one.items() if n != "sleep"} == {
-        n: p.default for n, p in other.items() if n != "sleep"
-    }
+def test_both_take_the_same_arguments_and_say_which():
+    one, other = (inspect.signature(function) for function in (collect, acollect))
+    assert one == other
+    assert [*one.parameters][:3] == ["models", "queries", "path"]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sample'"):
+        collect({"m": Model()}, ["a"], sample=2)
+
+
+def test_queries_inputs_and_keys_may_come_one_by_one(gather):
+    found = gather(
+        {"m": Model()}, (Query(t) for t in "ab"), inputs=iter(map(Query, "xy")), keys=iter("kl")
+    )
+    assert [found.answers(row, "m")[0].text for row in range(2)] == ["small: x", "small: y"]
+    assert found.keys == ["k", "l"]

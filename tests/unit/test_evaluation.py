@@ -14,10 +14,13 @@ from cascade_engine import (
     CascadeDataset,
     CascadeRouter,
     ConfigurationError,
+    CostEstimator,
     DataError,
+    InfeasibleBudgetError,
     NotFittedError,
     evaluate,
 )
+from cascade_engine._evaluation import beside_mixing
 from tests import by_word
 
 
@@ -329,6 +332,40 @@ def test_one_model_and_one_query_are_enough(data):
     assert found.table()
     assert found.calibration_table()
     assert json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_random_mixing_stands_beside_a_router(router, budget, held_out):
+    at = router.with_budget(budget)
+    beside = beside_mixing(at)
+    assert list(beside) == ["random_mixing", at.strategy.name]
+    assert beside[at.strategy.name] is at
+    assert beside["random_mixing"].policy_.cost == pytest.approx(budget)
+    mixing = router.with_strategy("random_mixing")
+    assert beside_mixing(mixing)["random_mixing"].policy_ == mixing.policy_
+
+
+def test_a_router_stands_alone_where_mixing_would_cost_more():
+    """Each of two models is free on one kind of question: only a router can do without money."""
+    kinds = [["one", "two"][i % 2] for i in range(60)]
+    data = CascadeDataset(
+        ["a", "b"],
+        [f"kind {kind}, number {i}" for i, kind in enumerate(kinds)],
+        [[Answer("x")] * 2] * 60,
+        [[1.0, 1.0]] * 60,
+        [[0.0, 1.0] if kind == "one" else [1.0, 0.0] for kind in kinds],
+    )
+
+    class Knows(CostEstimator):
+        def fit(self, data):
+            return self
+
+        def predict(self, queries):
+            return np.array([[0.0, 1.0] if "one" in q.text else [1.0, 0.0] for q in queries])
+
+    router = CascadeRouter(data.models, strategy="routing", cost=Knows(), budget=0.1).fit(data)
+    with pytest.raises(InfeasibleBudgetError):
+        router.with_strategy("random_mixing")
+    assert list(beside_mixing(router)) == ["routing"]
 
 
 def test_what_cannot_be_evaluated_is_refused(router, held_out):

@@ -125,3 +125,20 @@ def test_it_must_learn_first():
     some = world(20, 2, 0)
     with pytest.raises(NotFittedError, match="tune"):
         simulate(NAME, some.beliefs, 0.1, **some.truth)
+
+
+def test_of_very_many_queries_a_sample_is_learned_from(monkeypatch):
+    some = world(410, 4, 5)
+    (seen, truth), _ = split(some, 400)
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(400, 100, replace=False))
+    few = {name: table[rows] for name, table in truth.items()}
+    fewer = Beliefs(
+        seen.before[rows], seen.after[rows], sd=np.full(4, 0.1), cost=some.beliefs.cost[rows]
+    )
+    by_few, _ = tune(NAME, fewer, **few)
+    monkeypatch.setattr("cascade_engine.strategies.fitted_value_iteration._PAIRS", 15 * 100)
+    by_all, _ = tune(NAME, seen, **truth)
+    assert by_all.values_.lambdas == pytest.approx(by_few.values_.lambdas)
+    for run, state in by_few.values_.states.items():
+        assert by_all.values_.states[run].coef == pytest.approx(state.coef)

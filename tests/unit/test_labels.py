@@ -135,10 +135,43 @@ class TestAgreement:
         assert data.quality[0, 1] == 4 / 5
         assert data.labels == "agreement with small"
 
-    def test_by_final_answers(self, collection):
-        data = collection.dataset(agreement=lambda a, b: agreement("", a, b))
-        assert data.quality[0].tolist() == [1, 1]
-        assert data.quality[1, 0] < 1
+    @pytest.mark.parametrize(
+        ("question", "answer", "right", "expected"),
+        [
+            ("What is 6 * 7?", "6 * 7 = 42, so the answer is 42.", "42", 1),
+            ("What is 6 * 7?", "The answer is 43.", "The answer is 42.", 0),
+            ("Which is a fruit?\nA) a chair\nB) a plum", "It is a plum.", "**B**", 1),
+            ("Is Oslo in Norway?", "Yes, it is.", "yes", 1),
+            ("Is Oslo in Norway?", "No.", "Yes.", 0),
+        ],
+    )
+    def test_final_answers_count(self, question, answer, right, expected):
+        data = CascadeDataset(
+            MODELS, [question], [[Answer(answer), Answer(right)]], [[0, 0]], [[0, 0]]
+        )
+        assert data.label(agreement=True).quality.tolist() == [[expected, 1]]
+
+    def test_free_text_is_as_good_as_it_is_alike(self):
+        texts = [
+            "Plants turn light, water and carbon dioxide into sugar and oxygen.",
+            "They turn light, water and carbon dioxide into sugar.",
+        ]
+        data = CascadeDataset(
+            MODELS, ["Explain photosynthesis."], [list(map(Answer, texts))], [[0, 0]], [[0, 0]]
+        )
+        quality = data.label(agreement=True).quality[0, 0]
+        assert quality == agreement("Explain photosynthesis.", *texts)
+        assert 0.3 < quality < 1
+
+    def test_what_is_said_beside_tool_calls_does_not_count(self):
+        call = (ToolCall("f", {"x": 1, "y": 2}),)
+        same = (ToolCall("f", {"y": 2, "x": 1}),)
+        rows = [
+            [Answer("Let me see.", tool_calls=call), Answer("", tool_calls=same)],
+            [Answer("42"), Answer("42", tool_calls=call)],
+        ]
+        data = CascadeDataset(MODELS, ["a", "b"], rows, [[0, 0]] * 2, [[0, 0]] * 2)
+        assert data.label(agreement=True).quality[:, 0].tolist() == [1, 0]
 
     def test_empty_answers_agree_and_tool_calls_count(self):
         call, other = (ToolCall("f", {"x": x}) for x in (1, 2))

@@ -68,7 +68,8 @@ def fitted():
 def record(llm, question):
     """The record of a call, but for its latency."""
     found = llm.chat([ChatMessage(content=question)]).additional_kwargs["cascade"]
-    calls = [{**call, "seconds": None} for call in found["calls"]]
+    timed = {"seconds": None, "tokens_per_second": None}
+    calls = [{**call, **timed} for call in found["calls"]]
     return {**found, "calls": calls}
 
 
@@ -89,6 +90,15 @@ def test_settings_come_back(fitted, tmp_path):
     assert loaded.callback_manager is manager
     again = CascadeRoutingLLM.load(tmp_path, children())
     assert again.with_budget(None).router.policy_ == fitted.with_budget(None).router.policy_
+
+
+def test_without_the_fitting_data_it_is_evaluated_beside_its_children(fitted, tmp_path):
+    fitted.save(tmp_path)
+    found = CascadeRoutingLLM.load(tmp_path, children()).evaluate(QUESTIONS, ["yes"] * 30)
+    before = fitted.evaluate(QUESTIONS, ["yes"] * 30)
+    (name,) = found.curves
+    assert [p.to_dict() for p in found.curves[name]] == [p.to_dict() for p in before.curves[name]]
+    assert [point.name for point in found.singles] == ["small", "large"]
 
 
 def test_children_must_be_those_saved(fitted, tmp_path):

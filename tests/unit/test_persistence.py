@@ -451,6 +451,20 @@ def cost_node(content):
     return content["router"]["state"]["cost"]
 
 
+def advised(content, **fields):
+    """Makes it a router with advice."""
+    advising = {"$class": "Advising", "version": 1, "state": {"cost": {}, "judging": 0, **fields}}
+    content["router"]["state"].update(_advising=advising)
+
+
+def judged(content, **fields):
+    """Makes it a router with a judge."""
+    judge = {"name": "judge", "prompt": {"$named": "advisers.judge_prompt"}}
+    judge |= {"read": {"$named": "advisers.read_score"}, **fields}
+    node = {"$class": "ChatJudge", "version": 1, "state": judge}
+    content["router"]["state"].update(advisers={"$tuple": [node]})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -485,6 +499,18 @@ def cost_node(content):
         (lambda c: c["router"]["state"].update(cost={"$int": 5}), "cost is damaged"),
         (lambda c: c["router"]["state"].update(cost={"$text": "xyz"}), "cost is damaged"),
         (lambda c: c["router"]["state"].update(cost=7), "cost is int, no CostEstimator"),
+        (lambda c: c["router"]["state"].update(charge=7, _unfitted=7), "charge is int, no Charge"),
+        (lambda c: c["router"]["state"].update(_unfitted=7), "_unfitted is int, no Decider"),
+        (lambda c: c["router"]["state"].update(advisers=7), "advisers is int, no tuple"),
+        (
+            lambda c: c["router"]["state"].update(advisers={"$tuple": [cost_node(c)]}),
+            "an adviser is a ChatJudge or a ChatRouter, not .*HalfCost",
+        ),
+        (lambda c: c["router"]["state"].update(_advising=7), "_advising is int, no Advising"),
+        (lambda c: advised(c, advisers=7), "_advising.advisers is int, no tuple"),
+        (lambda c: advised(c, advisers={"$tuple": ["judge"]}), "an adviser is .*, not 'judge'"),
+        (lambda c: judged(c, name=7), "name.*must be.*7"),
+        (lambda c: judged(c, prompt="What?"), "must be functions, not 'What[?]'"),
         (lambda c: c["router"]["state"].update(budget=-1), "budget must be a number"),
         (lambda c: c["router"]["state"].update(models={"$tuple": []}), "no models given"),
         (lambda c: c["router"]["state"].pop("policy_"), r"lacks, \['policy_'\]"),

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
 import lzma
 from dataclasses import dataclass, replace
 
 import pytest
 
-from cascade_engine.datasets import _record
+from cascade_engine import Answer, Usage
+from cascade_engine._collection import Collection
+from cascade_engine.datasets import _record, load_everyday
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalAnswer
 
@@ -46,29 +47,32 @@ def path(tmp_path):
 
 
 def record(model, path, questions=QUESTIONS):
-    log = io.StringIO()
-    count = _record.record(model, questions, path, log=log)
-    assert count == len(model.asked)
-    return log.getvalue()
+    return _record.record(model, questions, path)
 
 
-def test_every_answer_is_a_line(path):
-    log = record(Model(), path)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [question.id for question in QUESTIONS]
-    assert json.loads(lines[0]) == {
-        "id": "sums-0",
-        "prompt_sha": _record.prompt_sha(QUESTIONS[0].prompt),
-        "text": f"model: {QUESTIONS[0].prompt}",
-        "logprobs": [-0.1235, 0.0],
-        "input_tokens": 9,
-        "output_tokens": 2,
-        "seconds": 0.1235,
-        "finish_reason": "stop",
+def recorded(path):
+    """The texts recorded, by prompt."""
+    found = Collection.from_journal(path)
+    return {
+        query.text: found.answers(row, SMALL)[0].text for row, query in enumerate(found.queries)
     }
-    assert "-0.0," not in lines[0]
-    assert "-0.0]" not in lines[0]
-    assert f"{SMALL}: 5/5" in log
+
+
+def test_every_answer_is_kept(path):
+    record(Model(), path)
+    found = Collection.from_journal(path)
+    assert [query.text for query in found.queries] == [question.prompt for question in QUESTIONS]
+    assert found.answers(0, SMALL) == [
+        Answer(
+            f"model: {QUESTIONS[0].prompt}",
+            (-0.1235, 0.0),
+            Usage(9, 2),
+            seconds=0.1235,
+            finish_reason="stop",
+        )
+    ]
+    assert "-0.0," not in path.read_text("utf-8")
+    assert "-0.0]" not in path.read_text("utf-8")
 
 
 def test_a_finished_recording_asks_nothing(path):
@@ -86,7 +90,23 @@ def test_an_interrupted_recording_goes_on(path):
     second = Model()
     record(second, path)
     assert second.asked == [question.prompt for question in QUESTIONS[2:]]
-    assert len(_record.read_recording(path)) == 5
+    assert len(recorded(path)) == 5
+
+
+def test_a_model_that_fails_is_named_and_what_it_said_is_kept(path):
+    model = Model()
+
+    def fails(prompt):
+        if prompt == QUESTIONS[2].prompt:
+            raise OSError("gone")
+        return model(prompt)
+
+    with pytest.raises(DataError, match=rf"{SMALL} failed on .*1 \+ 2.*OSError: gone"):
+        record(fails, path)
+    assert model.asked == [question.prompt for question in QUESTIONS[:2]]
+    again = Model()
+    record(again, path)
+    assert again.asked == [question.prompt for question in QUESTIONS[2:]]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
@@ -107,7 +127,7 @@ def test_a_changed_prompt_is_asked_again(path):
     second = Model("second")
     record(second, path, changed)
     assert second.asked == ["Anything else?"]
-    assert _record.read_recording(path)["sums-4"]["text"] == "second: Anything else?"
+    assert recorded(path)["Anything else?"] == "second: Anything else?"
 
 
 def test_pack_joins_questions_and_models(tmp_path):
@@ -193,4 +213,17 @@ def test_the_command_line_records(tmp_path, monkeypatch):
     monkeypatch.setattr(_record, "generate", lambda: QUESTIONS)
     monkeypatch.setattr(_record, "LocalServer", Server)
     _record.main(["--model", SMALL, "--out", str(tmp_path), "--limit", "3"])
-    assert len(_record.read_recording(tmp_path / f"{SMALL}.jsonl")) == 3
+    assert len(recorded(tmp_path / f"{SMALL}.jsonl")) == 3
+
+
+def test_what_is_known_of_a_question_is_loaded():
+    data = load_everyday("validation", models=["SmolLM2-135M-Instruct"])
+    assert len(set(data.ids)) == len(data) == 240
+    assert data.metadata[0].keys() == {"kind", "split", "grader"}
+    assert {each["split"] for each in data.metadata} == {"validation"}
+    assert all(
+        name.startswith(f"{row['kind']}-")
+        for name, row in zip(data.ids, data.metadata, strict=True)
+    )
+    assert len({row["kind"] for row in data.metadata}) == 16
+    assert (data.groups, data.labels) == (None, "references")

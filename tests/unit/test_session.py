@@ -153,6 +153,8 @@ def test_the_record_is_plain_json(session):
         "input_tokens": 10,
         "output_tokens": 5,
         "seconds": 0.1,
+        "seconds_to_first_token": None,
+        "tokens_per_second": 50.0,
         "finish_reason": None,
     }
     assert record["failures"] == [

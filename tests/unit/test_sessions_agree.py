@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_engine import STRATEGIES, drive, simulate, tune
+from cascade_engine import STRATEGIES, Answer, CascadeRouter, drive, simulate, tune
 from cascade_engine._tuning import coin
 from cascade_engine.strategies import (
     STOP,
@@ -72,6 +72,34 @@ def test_sessions_do_what_was_simulated(strategy, seed):
         for row, query in enumerate(data.queries):
             recorded = dict(zip(data.models, data.answers[row], strict=True))
             trace = drive(router.session(query, budget=budget), lambda c, r=recorded: r[c.model])
+            assert [m in trace.answers for m in data.models] == outcome.run[row].tolist()
+            assert trace.chosen == data.models[outcome.chosen[row]]
+            assert trace.total_cost == pytest.approx(outcome.cost[row], rel=1e-12)
+
+
+@every
+def test_sessions_pay_for_samples_as_was_replayed(strategy):
+    data, rng = SOME.data(), np.random.default_rng(0)
+    counts = {"m0": 2, "m2": 1}
+    data.samples = [
+        [[Answer("again", cost=c) for c in rng.uniform(0.1, 2, 3)] for _ in data.models]
+        for _ in data.queries
+    ]
+    plain = SOME.router(strategy)
+    router = CascadeRouter(
+        data.models, strategy=strategy, quality=plain.quality, cost=plain.cost, samples=counts
+    ).fit(data)
+    low, high = router.frontier_.cost[[0, -1]]
+    for budget in (float(low + 0.4 * (high - low)), np.inf):
+        outcome = router.replay(data, budget=budget)
+        for row, query in enumerate(data.queries[:35]):
+            spare = [iter(cell) for cell in data.samples[row]]
+
+            def run(call, row=row, spare=spare):
+                column = data.models.index(call.model)
+                return next(spare[column]) if call.is_advice else data.answers[row][column]
+
+            trace = drive(router.session(query, budget=budget), run)
             assert [m in trace.answers for m in data.models] == outcome.run[row].tolist()
             assert trace.chosen == data.models[outcome.chosen[row]]
             assert trace.total_cost == pytest.approx(outcome.cost[row], rel=1e-12)

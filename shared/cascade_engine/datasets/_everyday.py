@@ -46,6 +46,9 @@ def load_everyday(
 ) -> CascadeDataset:
     """The recorded answers of three small models to 1,600 everyday questions.
 
+    Each row has its id, its reference and, as metadata, the kind of question, the split and the
+    name of the grader. Kinds are no groups: a split may part them.
+
     Args:
         split: one of the fixed splits (50% train, 15% validation, 35% test); all by default.
         models: names of the models wanted, in order; all by default, smallest first.
@@ -80,6 +83,11 @@ def load_everyday(
             for given in answers
         ],
         references=[row["reference"] for row in rows],
+        ids=[row["id"] for row in rows],
+        metadata=[
+            {"kind": row["family"], "split": row["split"], "grader": row["grader"]} for row in rows
+        ],
+        labels="references",
     )
     return data if models is None else data.select(models)
 

@@ -5,8 +5,8 @@ python -m cascade_engine.datasets._record --model NAME --out DIR [--limit N]
 python -m cascade_engine.datasets._record --pack FILE --out DIR
 ```
 
-A recording may be killed at any moment and started again: it goes on where it
-stopped, and asks again only what was asked with another prompt.
+A recording is a journal of `collect`: it may be killed at any moment and started again, goes on
+where it stopped, and asks again only what was asked with another prompt.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import argparse
 import hashlib
 import json
 import lzma
-import os
 import sys
-import time
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from cascade_engine._collecting import collect
+from cascade_engine._collection import Collection
+from cascade_engine._types import Answer, Query, Usage
 from cascade_engine.datasets._questions import generate
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cascade_engine.datasets._families import Question
     from cascade_engine.local import LocalAnswer
@@ -35,60 +36,38 @@ if TYPE_CHECKING:
 MAX_TOKENS = 64
 FORMAT = "cascade-routing/recorded"
 VERSION = 1
-_ANSWER_FIELDS = ("text", "logprobs", "input_tokens", "output_tokens", "seconds", "finish_reason")
-_PROGRESS_EVERY = 10.0  # seconds between two progress lines
-
-
-def prompt_sha(prompt: str) -> str:
-    """The short hash that ties a recorded answer to its prompt."""
-    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
-
-
-def read_recording(path: Path) -> dict[str, dict[str, Any]]:
-    """The recorded answers of one model by question; the last of each counts.
-
-    Args:
-        path: The recording; one that does not exist holds nothing. A last line
-            that was torn when the recorder was killed is left out.
-    """
-    if not path.exists():
-        return {}
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
-    entries = (json.loads(line) for line in lines)
-    return {entry["id"]: entry for entry in entries}
 
 
 def record(
-    complete: Callable[[str], LocalAnswer],
-    questions: Iterable[Question],
-    path: Path,
-    *,
-    log: TextIO | None = None,
-) -> int:
-    """Ask every question not yet answered and append each answer as it comes.
+    complete: Callable[[str], LocalAnswer], questions: Iterable[Question], path: Path
+) -> Collection:
+    """Ask every question not yet answered; each answer is on disk before the next is asked.
 
     Args:
         complete: Asks the model one prompt.
         questions: What to ask.
-        path: The recording to go on with.
-        log: Where progress lines go; standard error by default.
+        path: The recording to go on with, named after the model.
 
     Returns:
-        The number of questions asked.
+        The answers, those recorded before among them.
+
+    Raises:
+        DataError: A question could not be answered; what was answered is recorded.
     """
-    recorded = read_recording(path)
-    missing = [question for question in questions if not _is_answered(question, recorded)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_torn_line(path)
-    progress = _Progress(path.stem, len(missing), log or sys.stderr)
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        for done, question in enumerate(missing, start=1):
-            entry = _entry(question, complete(question.prompt))
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-            progress.show(done)
-    return len(missing)
+
+    def ask(query: Query) -> Answer:
+        return _answer(complete(query.text))
+
+    prompts = [Query(question.prompt) for question in questions]
+    # One at a time: the CPU seconds of an answer are recorded with it.
+    found = collect(
+        {path.stem: ask}, prompts, path=path, max_concurrency=1, max_failures=0, retries=0
+    )
+    for missing in found.missing():
+        if missing.why:
+            prompt = found.queries[missing.row].text
+            raise DataError(f"{missing.model} failed on {prompt!r}: {missing.why}")
+    return found
 
 
 def pack(folder: Path, target: Path, questions: Iterable[Question]) -> int:
@@ -106,11 +85,8 @@ def pack(folder: Path, target: Path, questions: Iterable[Question]) -> int:
         DataError: Answers are missing.
     """
     asked = list(questions)
-    recordings = {
-        name: read_recording(folder / f"{name}.jsonl")
-        for name in MODELS
-        if (folder / f"{name}.jsonl").exists()
-    }
+    paths = {name: folder / f"{name}.jsonl" for name in MODELS}
+    recordings = {name: _recorded(path, name) for name, path in paths.items() if path.exists()}
     _refuse_gaps(folder, asked, recordings)
     models = [{"name": name, "parameters": MODELS[name].parameters} for name in recordings]
     lines = [{"format": FORMAT, "version": VERSION, "models": models}]
@@ -119,39 +95,35 @@ def pack(folder: Path, target: Path, questions: Iterable[Question]) -> int:
     return len(asked)
 
 
-def _is_answered(question: Question, recorded: dict[str, dict[str, Any]]) -> bool:
-    entry = recorded.get(question.id)
-    return entry is not None and entry["prompt_sha"] == prompt_sha(question.prompt)
-
-
-def _drop_torn_line(path: Path) -> None:
-    if path.exists():
-        whole = path.read_bytes().rfind(b"\n") + 1
-        os.truncate(path, whole)
-
-
-def _entry(question: Question, answer: LocalAnswer) -> dict[str, Any]:
-    return {
-        "id": question.id,
-        "prompt_sha": prompt_sha(question.prompt),
-        "text": answer.text,
+def _answer(answer: LocalAnswer) -> Answer:
+    return Answer(
+        answer.text,
         # Adding 0.0 writes the rounded -0.00001 as 0.0 and not as -0.0.
-        "logprobs": [round(value, 4) + 0.0 for value in answer.logprobs],
-        "input_tokens": answer.input_tokens,
-        "output_tokens": answer.output_tokens,
-        "seconds": round(answer.seconds, 4),
-        "finish_reason": answer.finish_reason,
+        tuple(round(value, 4) + 0.0 for value in answer.logprobs),
+        Usage(answer.input_tokens, answer.output_tokens),
+        seconds=round(answer.seconds, 4),
+        finish_reason=answer.finish_reason,
+    )
+
+
+def _recorded(path: Path, model: str) -> dict[str, Answer]:
+    """The recorded answers by prompt."""
+    found = Collection.from_journal(path, models=[model])
+    return {
+        query.text: answer
+        for row, query in enumerate(found.queries)
+        for answer in found.answers(row, model)
     }
 
 
 def _refuse_gaps(
-    folder: Path, asked: list[Question], recordings: dict[str, dict[str, dict[str, Any]]]
+    folder: Path, asked: list[Question], recordings: Mapping[str, Mapping[str, Answer]]
 ) -> None:
     if not recordings:
         known = ", ".join(MODELS)
         raise DataError(f"{folder} holds no recording of any of: {known}")
     gaps = {
-        name: sum(not _is_answered(question, recorded) for question in asked)
+        name: sum(question.prompt not in recorded for question in asked)
         for name, recorded in recordings.items()
     }
     if any(gaps.values()):
@@ -159,7 +131,7 @@ def _refuse_gaps(
         raise DataError(f"answers are missing: {counts}; record them with --model")
 
 
-def _packed(question: Question, recordings: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+def _packed(question: Question, recordings: Mapping[str, Mapping[str, Answer]]) -> dict[str, Any]:
     return {
         "id": question.id,
         "family": question.family,
@@ -168,9 +140,20 @@ def _packed(question: Question, recordings: dict[str, dict[str, dict[str, Any]]]
         "reference": question.reference,
         "grader": question.grader,
         "answers": {
-            name: {field: recorded[question.id][field] for field in _ANSWER_FIELDS}
-            for name, recorded in recordings.items()
+            name: _fields(recorded[question.prompt]) for name, recorded in recordings.items()
         },
+    }
+
+
+def _fields(answer: Answer) -> dict[str, Any]:
+    assert answer.usage is not None  # noqa: S101  always recorded
+    return {
+        "text": answer.text,
+        "logprobs": list(answer.logprobs or ()),
+        "input_tokens": answer.usage.input_tokens,
+        "output_tokens": answer.usage.output_tokens,
+        "seconds": answer.seconds,
+        "finish_reason": answer.finish_reason,
     }
 
 
@@ -180,26 +163,6 @@ def _write_compressed(target: Path, lines: Sequence[dict[str, Any]]) -> None:
     with lzma.open(temporary, "wt", preset=9, encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     temporary.replace(target)
-
-
-class _Progress:
-    """A line every so often: how far the recording is and how long it will take."""
-
-    def __init__(self, name: str, total: int, log: TextIO) -> None:
-        self._name, self._total, self._log = name, total, log
-        self._started = self._shown = time.monotonic()
-
-    def show(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._shown < _PROGRESS_EVERY and done < self._total:
-            return
-        self._shown = now
-        each = (now - self._started) / done
-        minutes = each * (self._total - done) / 60
-        self._log.write(
-            f"{self._name}: {done}/{self._total}, {each:.2f} s each, {minutes:.1f} min left\n"
-        )
-        self._log.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -216,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with LocalServer(options.model) as server:
         # In an order that mixes the families, so that a part of a recording is a fair sample.
-        mixed = sorted(generate(), key=lambda question: prompt_sha(question.prompt))
+        mixed = sorted(generate(), key=lambda q: hashlib.sha256(q.prompt.encode()).digest())
         questions = islice(mixed, options.limit)
         path = options.out / f"{server.model}.jsonl"
         record(lambda prompt: server.complete(prompt, max_tokens=MAX_TOKENS), questions, path)

@@ -17,6 +17,7 @@ from cascade_engine.estimators._base import (
     rows_where,
 )
 from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks, fit_few
+from cascade_engine.estimators._correlation import fit_correlation, remaining
 from cascade_engine.estimators._logistic import expit, group_folds, logit, one_thread
 from cascade_engine.estimators._pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.agreement import Agreement
@@ -66,11 +67,12 @@ class _Fit:
     ante: list[BlockLogistic]
     own: list[BlockLogistic]
     pooling: Pooling
+    correlation: FloatArray | None
 
 
 @persistent(
     "CombinedEstimator",
-    fields=("before", "signals", "agreement", "folds", "seed"),
+    fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
     fitted=("_fit",),
     fitting_data=("_cross",),
 )
@@ -93,6 +95,10 @@ class CombinedEstimator(QualityEstimator):
         parts: `ExAnteEstimator`s, `AnswerSignal`s, and at most one `Agreement`. By default
             `TextEstimator()`, `LogprobSignal()`, `EffortSignal()`, `StructureSignal()` and
             `Agreement()`.
+        correlated: whether the estimates to come are correlated, as they were on the fitting data,
+            rather than independent. `cascade_routing` (of at most 12 models) and `cascading` heed
+            it, and take ten times as long; on recorded answers it gained nothing. The default
+            strategy learns by itself what answers have in common.
         folds: folds of the cross-fitting.
         seed: of the folds and of the sample of run sets.
 
@@ -103,6 +109,7 @@ class CombinedEstimator(QualityEstimator):
     def __init__(
         self,
         *parts: ExAnteEstimator | AnswerSignal | Agreement,
+        correlated: bool = False,
         folds: int = 5,
         seed: int = 0,
     ) -> None:
@@ -124,6 +131,7 @@ class CombinedEstimator(QualityEstimator):
                 f"Agreement, not {list(given)}"
             )
         self.agreement = compared[0] if compared else None
+        self.correlated = correlated
         self.folds = folds
         self.seed = seed
 
@@ -156,7 +164,8 @@ class CombinedEstimator(QualityEstimator):
         own_fits, own = fit_blocks(blocks, data.quality, folds, rising=1)
         seen = Seen(ante, own, self._compare_all(data))
         pooling = fit_pooled(seen, data.quality, folds, self.seed)
-        self._fit = _Fit(before, ante_fits, own_fits, pooling)
+        correlation = fit_correlation(expit(ante), expit(own)) if self.correlated else None
+        self._fit = _Fit(before, ante_fits, own_fits, pooling, correlation)
         self._cross = _Evidence(data.queries, seen, {}, folds)
 
     def _own_blocks(
@@ -220,6 +229,11 @@ class CombinedEstimator(QualityEstimator):
             quality[rows] = expit(pooling.log_odds(seen, columns, evidence.folds[rows]))
         spread = pooling.resolution * quality * (1 - quality)
         return quality, np.where(run, 0.0, np.sqrt(spread))
+
+    def correlation(self, run: BoolArray) -> FloatArray | None:
+        """What the answers of the models run leave of it, if it is `correlated`."""
+        learned = self._fitted().correlation
+        return None if learned is None else remaining(learned, run)
 
 
 def _ante_blocks(said: Sequence[FloatArray], shape: tuple[int, int]) -> list[list[FloatArray]]:

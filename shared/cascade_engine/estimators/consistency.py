@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._labelling import said
 from cascade_engine._registry import persistent
 from cascade_engine.estimators._base import AnswerSignal
 from cascade_engine.extraction import agree, automatic, canonical
@@ -26,7 +27,8 @@ class ConsistencySignal(AnswerSignal):
 
     A model that is sure comes to the same answer again at a temperature above 0 (Wang et al.,
     Self-Consistency Improves Chain of Thought Reasoning, ICLR 2023). Unknown where there are no
-    further answers in `Answer.samples`.
+    further answers in `Answer.samples`; a `CascadeRouter(samples=...)` asks for them. Tool calls
+    are compared along with the text.
 
     Args:
         extract: how the final answer is read from a text, see `cascade_engine.extraction`; by
@@ -43,6 +45,6 @@ class ConsistencySignal(AnswerSignal):
     def _one(self, query: Query, answer: Answer) -> float:
         if not answer.samples:
             return float("nan")
-        own = canonical(query.text, answer.text, extract=self.extract)
+        own = canonical(query.text, said(answer), extract=self.extract)
         others = (canonical(query.text, text, extract=self.extract) for text in answer.samples)
         return float(np.mean([agree(own, other) for other in others]))

@@ -17,7 +17,7 @@ __all__ = ["LogprobEstimator"]
 
 @persistent(
     "LogprobEstimator",
-    fields=("before", "signals", "agreement", "folds", "seed"),
+    fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
     fitted=("_fit",),
     fitting_data=("_cross",),
 )

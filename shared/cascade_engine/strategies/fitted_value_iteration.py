@@ -11,7 +11,7 @@ import numpy as np
 from cascade_engine._arrays import highest
 from cascade_engine._registry import persistent
 from cascade_engine._tuning import Frontier, frontier_of_runs
-from cascade_engine._values import Values, learn_values
+from cascade_engine._values import Setting, Values, learn_values
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import rows_where
 from cascade_engine.strategies._base import STOP, Strategy
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedValueIteration"]
 
-#: The most sets of models that values are learned for.
-_SETS = 500
+#: The most sets of models that values are learned for, and the most pairs of a query and a set:
+#: each holds a value for every lambda, a gigabyte at the most.
+_SETS, _PAIRS = 500, 2_000_000
 
 
 @persistent("FittedValueIteration", fitted=("values_",))
@@ -63,15 +64,12 @@ class FittedValueIteration(Strategy):
     def learned(self, data: TuningData) -> tuple[FittedValueIteration, Frontier]:
         """With values learned from that data, and their frontier by leave-one-out decisions."""
         new = copy.copy(self)
-        depth = min(int(self.max_depth or 1), data.quality.shape[1])
-        new.values_, runs = learn_values(
-            data.believe,
-            data.quality,
-            data.cost,
-            depth=depth,
-            pool=_pool(data, depth),
-            trust=self.trust,
-        )
+        pool = _pool(data, int(self.max_depth or 1))
+        depth = min(int(self.max_depth or 1), len(pool))
+        rows = _some(len(data.quality), len(pool), depth)
+        quality, cost = data.quality[rows], data.cost[rows]
+        setting = Setting(data.believe, rows, quality, cost, pool, depth, self.trust)
+        new.values_, runs = learn_values(setting)
         return new, frontier_of_runs(new.values_.lambdas, *runs)
 
     def tuned(self, data: TuningData) -> FittedValueIteration:
@@ -117,6 +115,14 @@ class FittedValueIteration(Strategy):
         unplanned = np.isneginf(highest(gain))
         best = np.where(unplanned, alone.argmax(axis=1), best)
         return np.where(available.any(axis=1), best, STOP)
+
+
+def _some(n: int, models: int, depth: int) -> IntArray:
+    """Numbers of the queries that values are learned from: all, or of very many a sample."""
+    most = max(_PAIRS // sum(comb(models, d) for d in range(depth + 1)), 1)
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 def _pool(data: TuningData, depth: int) -> tuple[int, ...]:
