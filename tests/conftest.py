@@ -180,3 +180,12 @@ def session():
         return Session(decider, Query("q"), lam=lam, **limits)
 
     return open_session
+
+
+@pytest.fixture
+def scripted_server():
+    """An OpenAI-compatible server whose models say what a test tells them to."""
+    from tests.scripted import ScriptedServer
+
+    with ScriptedServer() as server:
+        yield server

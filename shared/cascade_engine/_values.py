@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cascade_engine._simulation import Believe
     from cascade_engine.estimators import Estimates
 
-__all__ = ["Setting", "State", "Values", "learn_values"]
+__all__ = ["Setting", "State", "Values", "features", "learn_values", "ridge"]
 
 #: Lambdas at which values are learned; between them they are interpolated.
 _LAMBDAS = 32
@@ -206,7 +206,7 @@ class _Learning:
         """Ridge regression of the gains; returns leave-one-out predictions, shape (n, r, g)."""
         x = features(estimates.quality, estimates.cost / self.typical, run, self.setting.pool)
         mean, scale = standards(x)
-        coef, out = _ridge((x - mean) / scale, gain.reshape(len(x), -1))
+        coef, out = ridge((x - mean) / scale, gain.reshape(len(x), -1))
         shape = gain.shape[1:]
         self.states[run] = State(waiting, mean, scale, coef.reshape(-1, *shape))
         return out.reshape(gain.shape)
@@ -244,7 +244,7 @@ def _lambdas(cost: FloatArray) -> FloatArray:
     return np.append(0.0, np.geomspace(low, 1.0 / cheapest, _LAMBDAS - 1))
 
 
-def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+def ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Ridge regression of many targets, the penalty chosen by leave-one-out errors.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import Beliefs, ConfigurationError, NotFittedError, simulate, tune
-from cascade_engine._values import _ridge
+from cascade_engine._values import ridge
 from cascade_engine.strategies import STOP, FittedValueIteration
 from tests.helpers import decide, world
 
@@ -27,7 +27,7 @@ def test_the_leave_one_out_predictions_are_those_of_fits_without_the_row():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((40, 4)), rng.standard_normal((40, 3))
     x -= x.mean(axis=0)
-    coef, out = _ridge(x, y)
+    coef, out = ridge(x, y)
     penalties = []
     for penalty in (1.0, 10.0, 100.0):
         found = np.empty_like(y)

@@ -16,6 +16,7 @@ from cascade_engine.estimators.cost import (
     PoissonCostEstimator,
     TokenCostEstimator,
 )
+from cascade_engine.estimators.difference import DifferenceEstimator
 from cascade_engine.estimators.embedding import EmbeddingEstimator
 from cascade_engine.estimators.examples import ExampleEstimator
 from cascade_engine.estimators.logprob import LogprobEstimator
@@ -42,6 +43,7 @@ __all__ = [
     "CombinedEstimator",
     "ConsistencySignal",
     "CostEstimator",
+    "DifferenceEstimator",
     "EffortSignal",
     "EmbeddingEstimator",
     "Estimates",
