@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cascade_engine._arrays import highest
+from cascade_engine._expectation import expected_excess
 from cascade_engine._registry import persistent
 from cascade_engine.estimators._logistic import logit, standards
 
@@ -28,6 +29,9 @@ _LAMBDAS = 32
 _DECADES = 1e-3
 #: Penalties tried, in units of queries: the features have variance 1.
 _PENALTIES = (1.0, 10.0, 100.0)
+#: Weight of the learned gain beside that of a look ahead by the estimates alone, and how much of
+#: their spread the look ahead believes: an answer tells partly what those held have told already.
+_LEARNED, _NEWS = 0.5, 0.5
 #: Keeps the logarithm of what is free finite, and one row from being all of a fit.
 _LEAST = 1e-3
 
@@ -66,18 +70,15 @@ class Values:
     typical: FloatArray
     states: Mapping[tuple[int, ...], State]
 
-    def gains(
-        self, run: tuple[int, ...], quality: FloatArray, cost: FloatArray, lam: FloatArray
-    ) -> FloatArray:
+    def gains(self, run: tuple[int, ...], estimates: Estimates, lam: FloatArray) -> FloatArray:
         """What running each waiting model gains in quality less lambda times cost; (m, r).
 
         Args:
             run: the models run, a key of `states`.
-            quality: what is believed, shape (m, k).
-            cost: expected costs, shape (m, k).
+            estimates: what is believed of m queries.
             lam: shape (m,).
         """
-        state = self.states[run]
+        state, quality, cost = self.states[run], estimates.quality, estimates.cost
         x = (features(quality, cost / self.typical, run, self.pool) - state.mean) / state.scale
         above = np.clip(np.searchsorted(self.lambdas, lam), 1, len(self.lambdas) - 1)
         low, high = self.lambdas[above - 1], self.lambdas[above]
@@ -90,7 +91,22 @@ class Values:
             )
             part = share[here, None]
             gains[here] = (1 - part) * pair[..., 0] + part * pair[..., 1]
+        gains = blended(gains, one_step(run, estimates, state.waiting))
         return gains - lam[:, None] * cost[:, state.waiting]
+
+
+def one_step(run: Sequence[int], estimates: Estimates, waiting: IntArray) -> FloatArray:
+    """What one model more would gain, by the estimates alone and if it were the last; (m, r)."""
+    quality = estimates.quality[:, waiting]
+    if not run:
+        return quality
+    held = highest(estimates.quality[:, list(run)])[:, None]
+    return expected_excess(quality, _NEWS * estimates.sd[:, waiting], held)
+
+
+def blended(learned: FloatArray, expected: FloatArray) -> FloatArray:
+    """One estimate of a gain out of two whose errors have little in common."""
+    return _LEARNED * learned + (1 - _LEARNED) * expected
 
 
 def features(
@@ -182,9 +198,10 @@ class _Learning:
         after = np.stack([later[tuple(sorted((*run, i)))] for i in waiting], axis=1)
         gain = after - here[:, None, :]
         learned = self._learn_gains(run, estimates, np.asarray(waiting), gain)
-        learned -= self.lambdas * estimates.cost[:, waiting, None]
-        action = learned.argmax(axis=1)[:, None]
-        goes = (np.take_along_axis(learned, action, axis=1)[:, 0] > 0) | (not run)
+        ahead = one_step(run, estimates, np.asarray(waiting))[:, :, None]
+        net = blended(learned, ahead) - self.lambdas * estimates.cost[:, waiting, None]
+        action = net.argmax(axis=1)[:, None]
+        goes = (np.take_along_axis(net, action, axis=1)[:, 0] > 0) | (not run)
         self.actions[run] = np.where(goes, np.asarray(waiting)[action[:, 0]], -1).astype(np.int8)
         paid = after - self.lambdas * self.setting.cost[:, waiting, None]
         return np.where(goes, np.take_along_axis(paid, action, axis=1)[:, 0], here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from cascade_engine.strategies._base import STOP, Strategy
 from cascade_engine.strategies._escalating import check_depth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
     from cascade_engine.strategies._base import TuningData
@@ -41,6 +44,11 @@ class FittedValueIteration(Strategy):
     believed in that state (Tsitsiklis and Van Roy 2001, 'Regression methods for pricing complex
     American-style options', IEEE Transactions on Neural Networks 12). Decisions on the fitting data
     are by predictions that leave the query out.
+
+    What is learned from few queries is noisy. So a gain is the mean of two estimates whose errors
+    have little in common: the learned one, and that of looking one step ahead by the estimates
+    alone, with half of their spread. On recorded answers the mean was better than either, with 100
+    queries to learn values from and with 1,000.
 
     Args:
         max_depth: the most models that may answer one query.
@@ -103,7 +111,7 @@ class FittedValueIteration(Strategy):
         state = values.states.get(known)
         gain = np.full(available.shape, -np.inf)
         if state is not None:
-            gain[:, state.waiting] = values.gains(known, estimates.quality, estimates.cost, lam)
+            gain[:, state.waiting] = values.gains(known, estimates, lam)
         if run and not known:  # the value of an answer outside the pool was not learned
             gain -= highest(estimates.quality[:, list(run)])[:, None]
         gain = np.where(available, gain, -np.inf)
@@ -115,6 +123,38 @@ class FittedValueIteration(Strategy):
         unplanned = np.isneginf(highest(gain))
         best = np.where(unplanned, alone.argmax(axis=1), best)
         return np.where(available.any(axis=1), best, STOP)
+
+    def decide_one(
+        self,
+        quality: Sequence[float],
+        sd: Sequence[float],
+        cost: Sequence[float],
+        *,
+        run: Sequence[bool],
+        available: Sequence[bool],
+        lam: float,
+    ) -> int:
+        """The same in plain Python: a few microseconds."""
+        if not math.isfinite(lam):
+            return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
+        ran = [i for i, yes in enumerate(run) if yes]
+        if len(ran) >= int(self.max_depth or 1):
+            return STOP
+        values = self._learned_values()
+        known = tuple(i for i in ran if i in values.pool)
+        gains = values.gains_one(known, quality, cost, lam) if known in values.states else {}
+        # The value of an answer outside the pool was not learned.
+        least = max(quality[i] for i in ran) if ran and not known else 0.0
+        best = max((i for i in gains if available[i]), key=gains.__getitem__, default=STOP)
+        if ran:
+            return best if best != STOP and gains[best] - least > 0 else STOP
+        # Something must run: where no model that was planned for can, the best by itself.
+        free = (i for i, yes in enumerate(available) if yes)
+        return (
+            best
+            if best != STOP
+            else max(free, key=lambda i: quality[i] - lam * cost[i], default=STOP)
+        )
 
 
 def _some(n: int, models: int, depth: int) -> IntArray:
