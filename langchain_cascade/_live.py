@@ -27,33 +27,47 @@ class Live:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._start = time.perf_counter()
+        self._start = 0.0
+        self._first: float | None = None
         self._whole: AIMessageChunk | None = None
+        self._held: list[ChatGenerationChunk] = []
         self._shown = False
 
-    def passing(self, call: Call, chunk: Any) -> ChatGenerationChunk:
-        """A chunk of a final answer on its way to the user."""
+    def start(self) -> None:
+        """A child is asked."""
+        self._start, self._first = time.perf_counter(), None
+
+    def passing(self, call: Call, chunk: Any) -> list[ChatGenerationChunk]:
+        """A chunk of a final answer, and what of it may be shown now.
+
+        What comes before the first token is held back: should the child fail, another can answer.
+        """
         message = as_chunk(as_message(call.model, chunk))
-        self._shown = self._shown or bool(message.content or message.tool_call_chunks)
+        if self._first is None and (message.content or message.tool_call_chunks):
+            self._first, self._shown = time.perf_counter() - self._start, True
         self._whole = message if self._whole is None else self._whole + message
-        return passing_chunk(message)
+        self._held.append(passing_chunk(message))
+        return self._released() if self._shown else []
+
+    def _released(self) -> list[ChatGenerationChunk]:
+        held, self._held = self._held, []
+        return held
 
     def end(self, call: Call) -> Answer:
         """The child's stream has ended: it is an answer."""
         seconds = time.perf_counter() - self._start
-        return answer_of(as_message(call.model, self._whole), seconds)
+        return answer_of(as_message(call.model, self._whole), seconds, self._first)
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""
         if self._shown:
             raise error
-        self._whole = None
+        self._whole, self._held = None, []
         self._session.fail(error)
-        self._start = time.perf_counter()
 
-    def close(self) -> ChatGenerationChunk:
-        """The last chunk: the whole answer, or after a live stream the decision record alone."""
+    def close(self) -> list[ChatGenerationChunk]:
+        """The end: the whole answer, or after a live stream the decision record alone."""
         message: AIMessage = self._session.result.payload
         if self._whole is None:
-            return whole_chunk(with_record(message, self._session.trace))
-        return last_chunk(message, self._session.trace)
+            return [whole_chunk(with_record(message, self._session.trace))]
+        return [*self._released(), last_chunk(message, self._session.trace)]

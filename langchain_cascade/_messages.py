@@ -11,7 +11,7 @@ from cascade_engine import Answer, ConfigurationError, Query
 from cascade_engine.payloads import finish_reason, token_logprobs, token_usage, tool_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cascade_engine import Trace, Usage
 
@@ -21,8 +21,17 @@ RECORD = "cascade"
 _COUNTS = {"input_tokens", "output_tokens", "total_tokens"}
 
 
-def query_of(messages: Sequence[BaseMessage]) -> Query:
+def query_of(
+    messages: Sequence[BaseMessage],
+    tools: tuple[Mapping[str, Any], ...] = (),
+    schema: Mapping[str, Any] | None = None,
+) -> Query:
     """The user's last message is the question; all else is context.
+
+    Args:
+        messages: the conversation.
+        tools: see `Query.tools`.
+        schema: see `Query.schema`.
 
     Raises:
         ConfigurationError: there are no messages.
@@ -31,16 +40,24 @@ def query_of(messages: Sequence[BaseMessage]) -> Query:
         raise ConfigurationError("no messages given: a chat model needs at least one")
     asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), messages[-1])
     question = str(asked.text)
-    return Query(question, sum(len(str(m.text)) for m in messages) - len(question))
+    context = sum(len(str(m.text)) for m in messages) - len(question)
+    return Query(question, context, tools, schema)
 
 
-def answer_of(message: AIMessage, seconds: float) -> Answer:
-    """What the engine wants to know of a child's message."""
+def answer_of(message: AIMessage, seconds: float, first: float | None = None) -> Answer:
+    """What the engine wants to know of a child's message.
+
+    Args:
+        message: what it answered.
+        seconds: from the call to the end of the answer.
+        first: from the call to the first token, where it was streamed.
+    """
     return Answer(
         text=str(message.text),
         logprobs=token_logprobs(message.response_metadata),
         usage=_usage_of(message),
         seconds=seconds,
+        seconds_to_first_token=first,
         finish_reason=finish_reason(message.response_metadata),
         tool_calls=tool_calls([*message.tool_calls, *message.invalid_tool_calls]),
         payload=message,

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-from langchain_core.runnables.config import RunnableConfig, ensure_config
-from langchain_core.tracers._streaming import (
-    _StreamingCallbackHandler,
-    _V2StreamingCallbackHandler,
+from langchain_core.runnables.config import (
+    RunnableConfig,
+    ensure_config,
+    var_child_runnable_config,
 )
 
-from cascade_engine import ConfigurationError
+from cascade_engine._call_options import OPTIONS
+from langchain_cascade._handlers import without_tokens
+from langchain_cascade._options import read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
     from cascade_engine import Session
+    from langchain_cascade._settings import Settings
 
 #: The call keyword under which a run travels from `invoke` to `_generate`, and no further.
 RUN = "cascade_run"
 #: The custom event that announces each decision, with `Decision.to_dict` as its data.
 DECISION = "cascade_decision"
-#: Keys of `config["configurable"]` that are the cascade's own.
-OPTIONS = ("max_expected_cost", "max_cost")
-#: Handlers that turn a run's tokens into a stream.
-_STREAMING = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Run:
     """One call of the cascade.
 
     Attributes:
-        options: the cascade's options for this call.
+        options: the cascade's options for this call; see `read_options`.
         config: for the children: callbacks whose parent is this call's run, tags, metadata.
         run_id: the run's id.
         events: where its decisions are announced.
@@ -53,20 +52,22 @@ class Run:
         """The configuration of one child's run."""
         return cast("RunnableConfig", {**self.config, "run_name": name})
 
-    def announce(self, session: Session | None) -> None:
+    def announce(self, session: Session) -> None:
         """Tells handlers of the session's last decision, as the custom event `DECISION`."""
         events = self.events
-        if session is not None and isinstance(events, CallbackManager) and events.handlers:
+        if isinstance(events, CallbackManager) and events.handlers:
             events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
 
-    async def aannounce(self, session: Session | None) -> None:
+    async def aannounce(self, session: Session) -> None:
         """The same, for asynchronous handlers."""
         events = self.events
-        if session is not None and isinstance(events, AsyncCallbackManager) and events.handlers:
+        if isinstance(events, AsyncCallbackManager) and events.handlers:
             await events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
 
 
-def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[RunnableConfig, Run]:
+def open_run(
+    config: RunnableConfig | None, cascade: Settings, *, is_async: bool
+) -> tuple[RunnableConfig, Run]:
     """Fixes the run's id and callbacks beforehand, so that children can be hung below it.
 
     LangChain tells `_stream` nothing of the run it belongs to. Knowing the id in advance, the
@@ -74,6 +75,9 @@ def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[Runnable
 
     Returns:
         The configuration to call LangChain's own method with, and the run.
+
+    Raises:
+        ConfigurationError: an option of the call that cannot work.
     """
     config = ensure_config(config)
     run_id = config.get("run_id") or uuid.uuid4()
@@ -85,42 +89,99 @@ def open_run(config: RunnableConfig | None, *, is_async: bool) -> tuple[Runnable
     )
     configurable = config.get("configurable") or {}
     run = Run(
-        options={key: _limit(key, configurable[key]) for key in OPTIONS if key in configurable},
+        options=read_options(configurable, cascade.models),
         config=_below(callbacks, run_id, manager, configurable),
         run_id=run_id,
-        events=callbacks,
+        # The cascade's own handlers hear of its decisions, and not of its children.
+        events=manager.configure(callbacks, cascade.callbacks) if cascade.callbacks else callbacks,
     )
     return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
 
 
-def _limit(key: str, value: Any) -> float | None:
-    if value is None or (isinstance(value, Real) and float(value) >= 0):
-        return cast("float | None", value)
-    raise ConfigurationError(
-        f'config["configurable"][{key!r}] must be a number >= 0, not {value!r}'
+def run_below(
+    parent: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+    models: Collection[str],
+    *,
+    is_async: bool,
+) -> Run:
+    """The run of a call that did not come through `invoke` or `stream` (`generate`, say)."""
+    config = ensure_config()
+    if parent is not None:
+        return run_in(parent, config, models, is_async=is_async)
+    # Nobody knows of a run: the children belong to whatever surrounds the call.
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    around = manager.configure(config.get("callbacks"))
+    configurable = config.get("configurable") or {}
+    options = read_options(configurable, models)
+    return Run(options, _below(around, around.parent_run_id, manager, configurable))
+
+
+def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool) -> Run:
+    """The run of a call that LangChain has opened already.
+
+    Args:
+        parent: the run's own manager.
+        config: of the call.
+        models: names of the children.
+        is_async: whether the children are awaited.
+    """
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    configurable = config.get("configurable") or {}
+    return Run(
+        read_options(configurable, models),
+        _below(parent, parent.run_id, manager, configurable),
+        parent.run_id,
+        manager(handlers=list(parent.handlers), parent_run_id=parent.run_id),
     )
 
 
-def run_below(
-    parent: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None, *, is_async: bool
-) -> Run:
-    """The run of a call that did not come through `invoke` or `stream` (`generate`, say)."""
-    manager = AsyncCallbackManager if is_async else CallbackManager
-    if parent is None:
-        return Run({}, RunnableConfig(callbacks=manager(handlers=[])))
-    events = manager(handlers=list(parent.handlers), parent_run_id=parent.run_id)
-    return Run({}, _below(parent, parent.run_id, manager, {}), parent.run_id, events)
+@contextmanager
+def surrounded_by(config: RunnableConfig) -> Iterator[None]:
+    """Makes a child's configuration the one that surrounds it.
+
+    A binding merges what surrounds it into what it is called with: it would bring back the handlers
+    and options that a child must not see.
+    """
+    token = var_child_runnable_config.set(config)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def streamed(stream: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:
+    """A child's stream, surrounded by its configuration; between the chunks nothing is."""
+    while True:
+        with surrounded_by(config):
+            try:
+                chunk = next(stream)
+            except StopIteration:
+                return
+        yield chunk
+
+
+async def astreamed(
+    stream: AsyncGenerator[Any, None], config: RunnableConfig
+) -> AsyncGenerator[Any, None]:
+    """The same, without blocking the event loop."""
+    async with aclosing(stream):
+        while True:
+            with surrounded_by(config):
+                try:
+                    chunk = await anext(stream)
+                except StopAsyncIteration:
+                    return
+            yield chunk
 
 
 def _below(
     source: Any,
-    run_id: uuid.UUID,
+    run_id: uuid.UUID | None,
     manager: type[CallbackManager | AsyncCallbackManager],
     configurable: Mapping[str, Any],
 ) -> RunnableConfig:
-    # The cascade's own run emits the tokens that the user is to see: a handler that turns tokens
-    # into a stream must not see the children's, which may belong to a draft.
-    handlers = [h for h in source.inheritable_handlers if not isinstance(h, _STREAMING)]
+    is_async = manager is AsyncCallbackManager
+    handlers = without_tokens(source.inheritable_handlers, is_async=is_async)
     children = manager(
         handlers=list(handlers),
         inheritable_handlers=handlers,

@@ -34,7 +34,7 @@ def record(message):
     """The record of a call, but for its latency."""
     found = json.loads(json.dumps(message.response_metadata["cascade"]))
     for call in found["calls"]:
-        del call["seconds"]
+        del call["seconds"], call["tokens_per_second"]
     return found
 
 
@@ -119,12 +119,23 @@ def test_a_loaded_cascade_learns_anew(fitted, fakes, tmp_path):
     assert loaded.router.policy_ == fitted.router.policy_
 
 
-def test_evaluation_needs_the_fitting_data(fitted, fakes, tmp_path):
+def test_with_the_fitting_data_it_is_evaluated_as_before(fitted, fakes, tmp_path):
     fitted.save(tmp_path, include_fitting_data=True)
     loaded = CascadeRoutingLLM.load(tmp_path, fakes.learning().models)
     assert str(loaded.evaluate(fakes.questions, fakes.references)) == str(
         fitted.evaluate(fakes.questions, fakes.references)
     )
+
+
+def test_without_the_fitting_data_it_is_evaluated_beside_its_children(fitted, fakes, tmp_path):
+    fitted.save(tmp_path)
+    loaded = CascadeRoutingLLM.load(tmp_path, fakes.learning().models)
+    found = loaded.evaluate(fakes.questions, fakes.references)
+    before = fitted.evaluate(fakes.questions, fakes.references)
+    (name,) = found.curves
+    assert [point.name for point in found.singles] == ["weak", "strong"]
+    assert [p.to_dict() for p in found.curves[name]] == [p.to_dict() for p in before.curves[name]]
+    assert found.over_mixing(name) == before.over_mixing(name)
 
 
 def test_prices_for_children_that_are_there(fakes, tmp_path):

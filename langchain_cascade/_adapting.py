@@ -1,0 +1,64 @@
+"""Changing the chat model inside a child, which may be bound, retried, or part of a chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableSequence, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["adapt", "chat_model_of"]
+
+
+def adapt(child: Any, change: Callable[[Any], Any]) -> Any:
+    """The child with its chat model changed; what is around it stays.
+
+    Args:
+        child: a chat model; a binding of one, with its keywords and configuration; a chain that has
+            one, of which the last is changed; one with fallbacks, all of which are changed.
+        change: what becomes of the chat model.
+
+    Raises:
+        NotImplementedError: there is none in the child, or it does not support the change.
+    """
+    if isinstance(child, RunnableBindingBase):
+        return child.model_copy(update={"bound": adapt(child.bound, change)})
+    if isinstance(child, RunnableWithFallbacks):
+        fallbacks = [adapt(fallback, change) for fallback in child.fallbacks]
+        update = {"runnable": adapt(child.runnable, change), "fallbacks": fallbacks}
+        return child.model_copy(update=update)
+    if isinstance(child, RunnableSequence):
+        return _adapt_last(child, change)
+    try:
+        return change(child)
+    except AttributeError as error:
+        raise NotImplementedError(str(error)) from error
+
+
+def _adapt_last(chain: RunnableSequence[Any, Any], change: Callable[[Any], Any]) -> Any:
+    steps: list[Runnable[Any, Any]] = list(chain.steps)
+    for place in reversed(range(len(steps))):
+        if chat_model_of(steps[place]) is not None:
+            steps[place] = adapt(steps[place], change)
+            return RunnableSequence(*steps, name=chain.name)
+    raise NotImplementedError("there is no chat model in the chain")
+
+
+def chat_model_of(child: Any) -> BaseChatModel | None:
+    """The chat model that answers for a child, None if there is none to be found."""
+    while True:
+        if isinstance(child, BaseChatModel):
+            return child
+        if isinstance(child, RunnableBindingBase):
+            child = child.bound
+        elif isinstance(child, RunnableWithFallbacks):
+            child = child.runnable
+        elif isinstance(child, RunnableSequence):
+            found = (chat_model_of(step) for step in reversed(child.steps))
+            return next((model for model in found if model is not None), None)
+        else:
+            return None

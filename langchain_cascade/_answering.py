@@ -1,0 +1,148 @@
+"""Answering: a session says what to run, and this runs it, with and without `async` and streams."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from cascade_engine import Session, adrive, drive
+from langchain_cascade._asking import Asking
+from langchain_cascade._binding import BOUND, Bound, offered, schema_of
+from langchain_cascade._live import Live
+from langchain_cascade._messages import query_of, with_record
+from langchain_cascade._options import forced
+from langchain_cascade._runs import RUN, Run, astreamed, run_below, streamed
+from langchain_cascade._settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
+
+__all__ = ["Answering"]
+
+
+class Answering(Settings):
+    """The part of `CascadeRoutingLLM` that answers."""
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        asking, session = self._opened(run, messages, stop, kwargs)
+        drive(session, asking.ask)
+        run.announce(session)
+        return _result(session)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        await self._prepare(run.options)
+        asking, session = self._opened(run, messages, stop, kwargs)
+        await adrive(session, asking.aask)
+        await run.aannounce(session)
+        return _result(session)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        asking, session = self._opened(run, messages, stop, kwargs)
+        live = Live(session)
+        while (call := session.pending) is not None:
+            try:
+                if call.final:
+                    run.announce(session)
+                    child, given, options = asking.target(call)
+                    live.start()
+                    config = run.child(call.model)
+                    for chunk in streamed(child.stream(given, config, **options), config):
+                        yield from live.passing(call, chunk)
+                    answer = live.end(call)
+                else:
+                    answer = asking.ask(call)
+            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+                live.failed(error)
+            else:
+                session.answer(answer)
+        run.announce(session)
+        yield from live.close()
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        await self._prepare(run.options)
+        asking, session = self._opened(run, messages, stop, kwargs)
+        live = Live(session)
+        while (call := session.pending) is not None:
+            try:
+                if call.final:
+                    await run.aannounce(session)
+                    child, given, options = asking.target(call)
+                    live.start()
+                    config = run.child(call.model)
+                    stream = child.astream(given, config, **options)
+                    async with aclosing(astreamed(stream, config)) as chunks:
+                        async for chunk in chunks:
+                            for shown in live.passing(call, chunk):
+                                yield shown
+                    answer = live.end(call)
+                else:
+                    answer = await asking.aask(call)
+            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+                live.failed(error)
+            else:
+                session.answer(answer)
+        await run.aannounce(session)
+        for shown in live.close():
+            yield shown
+
+    def _opened(
+        self,
+        run: Run,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+    ) -> tuple[Asking, Session]:
+        """A session for a call, and what is to be asked in it."""
+        bound: Bound | None = kwargs.pop(BOUND, None)
+        chosen = forced(run.options, kwargs.pop("model", None), self.models)
+        children: Mapping[str, Any] = self.models
+        if bound is not None and kwargs.get("tools") is bound.tools:
+            del kwargs["tools"]  # the children have them in their own format
+            children, query = bound.children, query_of(messages, bound.offered, bound.schema)
+        else:
+            schema = schema_of(kwargs.get("response_format"))
+            query = query_of(messages, offered(kwargs.get("tools")), schema)
+        session = self._session(query, chosen, children)
+        options = {**self._parameters, **kwargs}
+        if stop is not None:
+            options["stop"] = stop
+        return Asking(self, run, messages, children, options, session), session
+
+
+def _result(session: Session) -> ChatResult:
+    message = with_record(session.result.payload, session.trace)
+    return ChatResult(generations=[ChatGeneration(message=message)])

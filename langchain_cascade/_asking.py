@@ -1,0 +1,117 @@
+"""One call of a cascade: asking its children and advisers, and reading what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableSequence
+
+from cascade_engine._retrying import Retrying
+from langchain_cascade._adapting import adapt
+from langchain_cascade._histories import readable_by
+from langchain_cascade._messages import answer_of, as_message
+from langchain_cascade._runs import surrounded_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import BaseMessage
+
+    from cascade_engine import Answer, Call, Session
+    from langchain_cascade._runs import Run
+    from langchain_cascade._settings import Settings
+
+__all__ = ["Asking"]
+
+
+@dataclass(slots=True)
+class Asking:
+    """What is asked, of whom and how.
+
+    Attributes:
+        cascade: whose children are asked.
+        run: what is handed down to them.
+        messages: the conversation.
+        children: by name, prepared for this call: with tools, say.
+        options: keywords of the children's calls.
+        session: what decides, None when all are asked anyway.
+    """
+
+    cascade: Settings
+    run: Run
+    messages: list[BaseMessage]
+    children: Mapping[str, Any]
+    options: dict[str, Any]
+    session: Session | None = None
+
+    def ask(self, call: Call) -> Answer:
+        """Makes one call."""
+        asked, messages, options = self.target(call)
+        if self.session is not None and not call.is_advice:
+            self.run.announce(self.session)
+        config = self.run.child(call.model)
+        pauses = self._retrying.pauses()
+        start = time.perf_counter()
+        while True:
+            try:
+                with surrounded_by(config):
+                    output = asked.invoke(messages, config, **options)
+                break
+            except Exception as error:
+                pause = self._retrying.pause(error, pauses)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        return self.read(call, output, time.perf_counter() - start)
+
+    async def aask(self, call: Call) -> Answer:
+        """The same, without blocking the event loop."""
+        asked, messages, options = self.target(call)
+        if self.session is not None and not call.is_advice:
+            await self.run.aannounce(self.session)
+        config = self.run.child(call.model)
+        pauses = self._retrying.pauses()
+        start = time.perf_counter()
+        while True:
+            try:
+                with surrounded_by(config):
+                    output = await asked.ainvoke(messages, config, **options)
+                break
+            except Exception as error:
+                pause = self._retrying.pause(error, pauses)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+        return self.read(call, output, time.perf_counter() - start)
+
+    @property
+    def _retrying(self) -> Retrying:
+        return Retrying(self.cascade.max_retries)
+
+    def target(self, call: Call) -> tuple[Any, list[BaseMessage], dict[str, Any]]:
+        """Who is asked what, with which keywords: an adviser gets its prompt, and no tools."""
+        if call.prompt is not None:
+            advisers = self.cascade._advisers
+            asked = next(model for each, model in advisers.items() if each.name == call.model)
+            return asked, [HumanMessage(call.prompt)], {}
+        child, options = self.children[call.model], self.options
+        if options and isinstance(child, RunnableSequence):
+            child, options = _with_keywords(child, options), {}
+        provider = self.cascade._providers[call.model]
+        return child, readable_by(provider, self.messages, call.model), options
+
+    def read(self, call: Call, output: Any, seconds: float) -> Answer:
+        """What the engine wants to know of a child's output."""
+        return answer_of(as_message(call.model, output), seconds)
+
+
+def _with_keywords(chain: Any, options: dict[str, Any]) -> Any:
+    """The chain with keywords for its model: its first step may take none."""
+    try:
+        return adapt(chain, lambda model: model.bind(**options))
+    except NotImplementedError:  # no model to be seen in it
+        return chain.bind(**options)

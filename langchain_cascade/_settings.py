@@ -1,0 +1,244 @@
+"""What a cascade is made of: its fields, their checks, and what follows from them."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    SkipValidation,
+    ValidationError,
+    field_validator,
+)
+
+from cascade_engine import (
+    DEFAULT_STRATEGY,
+    CascadeRouter,
+    ConfigurationError,
+    CostEstimator,
+    Price,
+    QualityEstimator,
+    Strategy,
+)
+from cascade_engine._call_options import Sessions
+from langchain_cascade._adapting import chat_model_of
+from langchain_cascade._children import name_advisers, name_children
+from langchain_cascade._identity import digest, identify
+from langchain_cascade._profiles import common_profile, common_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.language_models.model_profile import ModelProfile
+    from langchain_core.runnables import Runnable
+
+    from cascade_engine import Query, Session
+    from cascade_engine._advisers import Adviser
+
+__all__ = ["Settings"]
+
+#: Standard parameters that a child takes as keywords of its calls.
+_OF_CALLS = ("temperature", "max_tokens", "timeout", "stop")
+#: What a chat model is often given, and only a child can use.
+_OF_CHILDREN = ("base_url", "model", "model_name", "model_kwargs", "model_provider", "top_p")
+
+
+class Settings(BaseChatModel):
+    """The fields of `CascadeRoutingLLM`, which documents them."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    models: SkipValidation[dict[str, Any]]
+    prices: dict[str, Price] = Field(default_factory=dict)
+    cost: Any = "price"
+    max_expected_cost: float | None = None
+    max_cost: float | None = None
+    strategy: str | Strategy = DEFAULT_STRATEGY
+    quality_estimator: QualityEstimator | None = None
+    cost_estimator: CostEstimator | None = None
+    priors: list[float] | None = None
+    seed: int = 0
+    clamp_budget: bool = False
+    judge: SkipValidation[Any] = None
+    llm_router: SkipValidation[Any] = None
+    samples: SkipValidation[dict[str, int] | None] = None
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: Any = None
+    stop: list[str] | None = None
+    max_retries: int = Field(default=0, ge=0)
+    streaming: bool = False
+    api_key: SecretStr | None = None
+
+    _router: CascadeRouter = PrivateAttr()
+    _advisers: dict[Adviser, Runnable[Any, Any]] = PrivateAttr()
+    _providers: dict[str, str | None] = PrivateAttr()
+    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
+    _identity: tuple[CascadeRouter, dict[str, Any]] | None = PrivateAttr(default=None)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:  # it wraps what the library itself objects to
+            for detail in error.errors():
+                cause = detail.get("ctx", {}).get("error")
+                if isinstance(cause, ConfigurationError):
+                    raise cause from None
+                if detail["type"] == "extra_forbidden":
+                    raise _unknown(str(detail["loc"][0]), type(self)) from None
+            raise
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _name_models(cls, models: Any) -> dict[str, Runnable[Any, Any]]:
+        return name_children(models)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Builds the router once the fields are known."""
+        super().model_post_init(context)
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        self._advisers = name_advisers(
+            {"judge": self.judge, "llm_router": self.llm_router}, list(self.models)
+        )
+        self._providers = {name: _provider(child) for name, child in self.models.items()}
+        self._router = CascadeRouter(
+            list(self.models),
+            strategy=self.strategy,
+            quality=self.quality_estimator,
+            cost=self.cost_estimator,
+            prices=self.prices,
+            charge=self.cost,
+            budget=self.max_expected_cost,
+            priors=self.priors,
+            seed=self.seed,
+            clamp_budget=self.clamp_budget,
+            advisers=list(self._advisers),
+            samples=self.samples,
+        )
+
+    @property
+    def router(self) -> CascadeRouter:
+        """The engine's router; fitted once `fit` has been called."""
+        return self._router
+
+    @property
+    def _llm_type(self) -> str:
+        return "cascade-routing"
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """No: what a cascade has learned is saved by `save`."""
+        return False
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        router = self._router
+        if self._identity is None or self._identity[0] is not router:
+            self._identity = (router, self._identified())
+        return {
+            **self._identity[1],
+            "max_expected_cost": self.max_expected_cost,
+            "max_cost": self.max_cost,
+            **self._parameters,
+        }
+
+    def _identified(self) -> dict[str, Any]:
+        estimators = (self.quality_estimator, self.cost_estimator, self.priors, self.seed)
+        return {
+            "models": {name: identify(child) for name, child in self.models.items()},
+            "advisers": {each.name: identify(model) for each, model in self._advisers.items()},
+            "samples": self._router.samples,
+            "strategy": self._router.strategy.name,
+            "costs": digest([self.prices, self.cost]),
+            "estimators": digest([estimators, list(self._advisers)]),
+            "policy": digest([self.strategy, getattr(self._router, "policy_", None)]),
+        }
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        """The standard parameters that were given, as keywords for the children."""
+        given = {name: getattr(self, name) for name in _OF_CALLS}
+        return {name: value for name, value in given.items() if value not in (None, [])}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        """What tracers are told of the model: its provider is that of all children, if any is."""
+        return {
+            "ls_model_name": f"cascade({', '.join(self.models)})",
+            **super()._get_ls_params(stop=stop or self.stop, **kwargs),
+            "ls_provider": common_provider(self._providers) or "cascade-routing",
+        }
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        models = [chat_model_of(child) for child in self.models.values()]
+        return common_profile(models)  # type: ignore[return-value]
+
+    def _session(
+        self, query: Query, options: Mapping[str, Any], children: Mapping[str, Any]
+    ) -> Session:
+        """A session for one call.
+
+        Args:
+            query: what is asked.
+            options: of this call; see `read_options`.
+            children: those that can answer it, by name.
+        """
+        return self._sessions.open(
+            self._router, query, options, max_cost=self.max_cost, able=children
+        )
+
+    async def _prepare(self, options: Mapping[str, Any]) -> None:
+        """Tunes the strategy of a call, should that be to do, without blocking the event loop."""
+        strategy = options.get("strategy")
+        if strategy is not None:
+            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
+
+    # Counting tokens is left to the first child that is a chat model: the default asks for weights.
+
+    @property
+    def _counting(self) -> BaseChatModel:
+        for child in self.models.values():
+            model = chat_model_of(child)
+            if model is not None:
+                return model
+        raise ConfigurationError(
+            f"no child counts tokens: none of {list(self.models)} is, or holds, a chat model"
+        )
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The first child's."""
+        return self._counting.get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """The first child's."""
+        return self._counting.get_num_tokens(text)
+
+    def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **kwargs: Any) -> int:
+        """The first child's."""
+        given = kwargs if tools is None else {"tools": tools, **kwargs}
+        return self._counting.get_num_tokens_from_messages(messages, **given)
+
+
+def _provider(child: Any) -> str | None:
+    """The provider of a child, None where it has none or several."""
+    model = chat_model_of(child)
+    if isinstance(model, Settings):
+        return common_provider(model._providers)
+    return None if model is None else model._get_ls_params().get("ls_provider")
+
+
+def _unknown(name: str, kind: type[Settings]) -> ConfigurationError:
+    if name in _OF_CHILDREN:
+        return ConfigurationError(
+            f"{name} belongs to the children: give it to the chat models in models=[...]"
+        )
+    near = difflib.get_close_matches(name, kind.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(kind.model_fields)}"
+    return ConfigurationError(f"a cascade has no argument {name!r}: {hint}")
