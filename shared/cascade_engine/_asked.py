@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from cascade_engine._reading import number_value, phrase, squeeze
+from cascade_engine._reading import excerpt, number_value, phrase, squeeze
 from cascade_engine._similarity import content_words
 
 if TYPE_CHECKING:
@@ -54,44 +53,60 @@ _FEWEST_LABELS, _MOST_LABELS = 2, 12
 _LONGEST_LABEL = 4  # words
 
 
-@dataclass(frozen=True, slots=True)
 class Asked:
-    """What a question asks for.
+    """What a question asks for; each part is read when it is first needed.
 
-    Attributes:
-        options: text of each lettered option it lists, as `phrase` has it.
-        labels: the words it says to choose among.
-        yes_no: whether it can be answered by yes or no.
-        number: whether it asks for a number.
-        code: whether it asks for code to be written.
-        json: whether it asks for JSON.
-        words: its words.
+    Of a very long question the beginning and the end are read, see `excerpt`.
     """
 
-    options: Mapping[str, str]
-    labels: tuple[str, ...]
-    yes_no: bool
-    number: bool
-    code: bool
-    json: bool
-    words: frozenset[str]
+    def __init__(self, question: str) -> None:
+        self._question = excerpt(question)
+
+    @cached_property
+    def _squeezed(self) -> str:
+        return squeeze(self._question)
+
+    @cached_property
+    def options(self) -> Mapping[str, str]:
+        """Text of each lettered option it lists, as `phrase` has it."""
+        return _options(self._squeezed)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The words it says to choose among."""
+        return () if self.options else _labels(self._squeezed)
+
+    @cached_property
+    def yes_no(self) -> bool:
+        """Whether it can be answered by yes or no."""
+        return bool(_YES_NO.search(self._squeezed))
+
+    @cached_property
+    def number(self) -> bool:
+        """Whether it asks for a number."""
+        return bool(_NUMBER.search(self._squeezed))
+
+    @cached_property
+    def code(self) -> bool:
+        """Whether it asks for code to be written."""
+        return bool(_CODE.search(self._squeezed))
+
+    @cached_property
+    def json(self) -> bool:
+        """Whether it asks for JSON."""
+        # Most questions do not say the word: every answer would wait for the search.
+        return "json" in self._question.casefold() and bool(_JSON.search(self._squeezed))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Its words."""
+        return content_words(self._question)
 
 
 @lru_cache(maxsize=256)
 def asked(question: str) -> Asked:
-    """Reads the question, once for all the answers to it."""
-    words = content_words(question)
-    question = squeeze(question)
-    options = _options(question)
-    return Asked(
-        options,
-        () if options else _labels(question),
-        bool(_YES_NO.search(question)),
-        bool(_NUMBER.search(question)),
-        bool(_CODE.search(question)),
-        bool(_JSON.search(question)),
-        words,
-    )
+    """The question as it is read, once for all the answers to it."""
+    return Asked(question)
 
 
 def _options(question: str) -> dict[str, str]:

@@ -81,6 +81,9 @@ def collect(job: Job) -> Collection:  # noqa: D417  its arguments are those of a
             journal of other settings is refused.
         inputs: what the models are called with in place of the queries, one per query.
         keys: what tells queries apart, where inputs say more than the queries do.
+        known: answers that are there already, from live traffic (`Collection.from_traces`) or from
+            another collection: their calls are neither made nor paid for, and the journal is of
+            the others alone.
         progress: True draws a line on a terminal; a callable is given the line; False.
         sleep: waits before another try; by default a wait that an interrupt ends.
 

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from cascade_engine._arrays import check_names, is_whole
+from cascade_engine._arrays import check_names
+from cascade_engine._cells import Cell, answers_each, cells_of
 from cascade_engine._costs import Charge
 from cascade_engine._dataset import CascadeDataset, labelled
 from cascade_engine._journal import CallFailure, read_journal
 from cascade_engine._labels import Unlabelled, find_labeller
 from cascade_engine._records import query_key
 from cascade_engine._types import Answer, Query
-from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.errors import ConfigurationError, DataError, DataWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
 
     from cascade_engine._costs import Price
+    from cascade_engine._trace_lines import LoggedTrace
 
-__all__ = ["Cell", "Collection", "Missing"]
-
-
-class Cell(NamedTuple):
-    """A place in the table: whose answer to what, and which of several."""
-
-    key: str
-    model: str
-    sample: int = 0
+__all__ = ["Collection", "Missing"]
 
 
 class Missing(NamedTuple):
@@ -63,6 +58,8 @@ class Collection:
         stopped: why collecting ended early, in words; None where it did not.
         errors: the errors themselves, of calls that failed just now.
         feedback: people's scores by what they are on, each by (id, model).
+        known: what was known before anybody was asked; results of its cells were not paid for.
+        is_traffic: whether who answered depends on the query, as it does in live traffic.
 
     Raises:
         ConfigurationError: no model names, or two the same.
@@ -82,6 +79,8 @@ class Collection:
         stopped: str | None = None,
         errors: Mapping[Cell, BaseException] | None = None,
         feedback: Mapping[str, Mapping[tuple[str, str], float]] | None = None,
+        known: Collection | None = None,
+        is_traffic: bool = False,
     ) -> None:
         self.models = check_names(models)
         self.queries = list(queries)
@@ -95,7 +94,12 @@ class Collection:
         self.samples = answers_each(self.models, samples)
         self.stopped = stopped
         self.feedback = {what: dict(scores) for what, scores in (feedback or {}).items()}
-        self._results = dict(results)
+        before = {} if known is None else known.results
+        self.results: dict[Cell, Answer | CallFailure] = cells_of(
+            [*before.items(), *results.items()]
+        )
+        self.is_traffic: bool = is_traffic or (known is not None and known.is_traffic)
+        self._paid = [cell for cell, result in results.items() if isinstance(result, Answer)]
         self._charge = charge or Charge({})
         self._errors = errors or {}
 
@@ -133,6 +137,48 @@ class Collection:
             charge=Charge(prices or {}, charge),
         )
 
+    @classmethod
+    def from_traces(
+        cls,
+        traces: str | PathLike[str] | Iterable[LoggedTrace],
+        *,
+        models: Sequence[str] | None = None,
+        samples: int | Mapping[str, int] = 1,
+        prices: Mapping[str, Price] | None = None,
+        charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+    ) -> Collection:
+        """What live traffic has answered already, one row for each query in it.
+
+        Of each query only the models that ran have answers, the latest where it was asked several
+        times. Ask the others by `collect(models, collection.queries, known=collection)`.
+
+        Rows that are complete as they are are the queries that a cascade escalated: harder than
+        the rest. Fitted on these alone (`on_missing="drop"`, which warns), a router would take
+        every model for worse than it is, and the first ones most.
+
+        Args:
+            traces: the path of a log that a `TraceLog` writes, or what `read_traces` read.
+            models: those wanted, in order; by default all, in the order of the cascade.
+            samples: as in `collect`.
+            prices: as in `collect`.
+            charge: as in `collect`.
+
+        Raises:
+            DataError: there is no such log, it is damaged, it is empty, or it has no texts.
+        """
+        from cascade_engine._traffic import read_traffic  # noqa: PLC0415  it knows this class
+
+        traffic = read_traffic(traces)
+        return cls(
+            models or traffic.models,
+            list(traffic.queries.values()),
+            traffic.results,
+            keys=list(traffic.queries),
+            samples=samples,
+            charge=Charge(prices or {}, charge),
+            is_traffic=True,
+        )
+
     def __len__(self) -> int:
         return len(self.queries)
 
@@ -144,7 +190,7 @@ class Collection:
     def answers(self, row: int, model: str) -> list[Answer]:
         """What a model answered to a query, in the order of the samples."""
         found = (
-            self._results.get(Cell(self.keys[row], model, s)) for s in range(self.samples[model])
+            self.results.get(Cell(self.keys[row], model, s)) for s in range(self.samples[model])
         )
         return [result for result in found if isinstance(result, Answer)]
 
@@ -155,19 +201,22 @@ class Collection:
             for row, key in enumerate(self.keys)
             for model in self.models
             for sample in range(self.samples[model])
-            if not isinstance(result := self._results.get(Cell(key, model, sample)), Answer)
+            if not isinstance(result := self.results.get(Cell(key, model, sample)), Answer)
         ]
 
     @property
     def cost(self) -> float:
-        """What the answers cost, duplicates once; those whose cost is unknown count nothing."""
+        """What the answers cost, duplicates once.
+
+        Those whose cost is unknown count nothing, nor do those that were known beforehand.
+        """
         wanted = {
             Cell(key, model, sample)
             for key in self.keys
             for model in self.models
             for sample in range(self.samples[model])
         }
-        found = ((c.model, r) for c, r in self._results.items() if c in wanted)
+        found = ((c.model, self.results[c]) for c in self._paid if c in wanted)
         return sum(self._charge(m, r) or 0.0 for m, r in found if isinstance(r, Answer))
 
     def dataset(
@@ -187,7 +236,8 @@ class Collection:
             ids: names of the rows.
             groups: what rows belong together, so that no split parts them.
             metadata: anything else about each query.
-            on_missing: "raise", or "drop" the queries that some model has not answered.
+            on_missing: "raise", or "drop" the queries that some model has not answered. On live
+                traffic that warns: see `from_traces`.
             **labels: where quality comes from: `grade`, `judge`, `agreement` or `feedback`, as in
                 `CascadeDataset.label`. With references alone, a comparison that suits their kind.
 
@@ -232,6 +282,13 @@ class Collection:
         rows = [row for row in range(len(self)) if row not in holes]
         if not rows:
             self._refuse(missing)
+        if holes and self.is_traffic:
+            warnings.warn(
+                f"{len(rows)} of {len(self)} logged queries are complete, and they do not stand "
+                "for the rest: the cascade escalated them. Have the missing answers collected",
+                DataWarning,
+                stacklevel=3,
+            )
         cells = [[self.answers(row, model) for model in self.models] for row in rows]
         answers = [[cell[0] for cell in row] for row in cells]
         given = {
@@ -276,36 +333,6 @@ class Collection:
             + (f"; {self.stopped}" if self.stopped else "")
             + '. Collect again, or pass on_missing="drop" to go on with the complete rows'
         ) from self._errors.get(Cell(self.keys[first.row], first.model, first.sample))
-
-
-def answers_each(models: Sequence[str], samples: int | Mapping[str, int]) -> dict[str, int]:
-    """How many answers of each model are wanted, from one number or from one for each model.
-
-    Raises:
-        ConfigurationError: a model without a number, one that is not there, or a number below 1.
-    """
-    given = samples if isinstance(samples, Mapping) else dict.fromkeys(models, samples)
-    if set(given) != set(models):
-        raise ConfigurationError(
-            f"samples must name each of the models {tuple(models)}, not {tuple(given)}"
-        )
-    for model, count in given.items():
-        if not is_whole(count) or count < 1:
-            raise ConfigurationError(
-                f"samples must be an integer >= 1, not {count!r}, for {model!r}"
-            )
-    return {model: int(given[model]) for model in models}
-
-
-def cells_of(
-    results: Iterable[tuple[Cell, Answer | CallFailure]],
-) -> dict[Cell, Answer | CallFailure]:
-    """The results by cell: the last counts, but no failure takes the place of an answer."""
-    cells: dict[Cell, Answer | CallFailure] = {}
-    for cell, result in results:
-        if isinstance(result, Answer) or not isinstance(cells.get(cell), Answer):
-            cells[cell] = result
-    return cells
 
 
 def _why(result: Answer | CallFailure | None) -> str | None:

@@ -99,11 +99,14 @@ class Counsel:
     """The advisers of one query, and the models to sample: whom to ask next, and what they said."""
 
     def __init__(self, advising: Advising | None, charge: Charge) -> None:
-        self._advisers = advising.advisers if advising else ()
-        self._samplers = {s.name: s for s in samplers(advising.samples if advising else {})}
-        self._named: dict[str, Asked] = {a.name: a for a in self._advisers}
-        self._named |= self._samplers
-        self._expected = advising.cost if advising else {}
+        self._advisers: tuple[Adviser, ...] = ()
+        self._samplers: dict[str, Sampler] = {}
+        self._named: dict[str, Asked] = {}
+        self._expected: Mapping[str, float] = {}
+        if advising is not None:
+            self._advisers, self._expected = advising.advisers, advising.cost
+            self._samplers = {s.name: s for s in samplers(advising.samples)}
+            self._named = {a.name: a for a in self._advisers} | self._samplers
         self._charge = charge
         self._asking: deque[tuple[Asked, str | None]] = deque()
         self.advice: list[Advice] = []

@@ -23,6 +23,7 @@ from cascade_engine._summary import (
     trigrams,
     usualness,
 )
+from cascade_engine._trace_lines import LoggedTrace
 from cascade_engine._two_samples import holm, ks, psi, two_means, two_proportions
 from cascade_engine._types import Query, Trace
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
@@ -128,7 +129,7 @@ class Drift:
 
 def drift(
     router: CascadeRouter,
-    fresh: Sequence[Trace | Query | str] | CascadeDataset,
+    fresh: Sequence[Trace | LoggedTrace | Query | str] | CascadeDataset,
     *,
     reference: FittingSummary | CascadeDataset | None = None,
     alpha: float = 0.01,
@@ -147,7 +148,9 @@ def drift(
 
     Args:
         router: fitted.
-        fresh: traces, or queries; each once, for repeated ones count as many.
+        fresh: traces, as they are or as `read_traces` read them, or queries; each once, for
+            repeated ones count as many. Of traces logged without texts wording is not compared,
+            and estimates before any answer are those that the trace recorded.
         reference: what `summarize` made of the fitting data, or that data itself. By default the
             router's own `summary_`, where it has one.
         alpha: probability of any false alarm where nothing has changed.
@@ -155,7 +158,7 @@ def drift(
 
     Raises:
         NotFittedError: the router has not been fitted, or has no summary and none is given.
-        DataError: fewer than 20 fresh queries, or a reference for other models.
+        DataError: fewer than 20 fresh queries, or a reference or textless traces of other models.
         ConfigurationError: a level outside (0, 1), or a negative index.
     """
     if not is_number(alpha) or not 0 < alpha < 1:
@@ -208,27 +211,64 @@ def _reference(
 
 
 def _read(
-    router: CascadeRouter, items: Sequence[Trace | Query | str], summary: FittingSummary
+    router: CascadeRouter,
+    items: Sequence[Trace | LoggedTrace | Query | str],
+    summary: FittingSummary,
 ) -> Readings:
     """Readings by feature, the same that `summarize` takes."""
-    queries = [_query(item) for item in items]
-    nothing = np.zeros((len(queries), len(router.models)), dtype=bool)
-    before = router.quality.estimate(router.quality.begin(queries), nothing)[0]
-    readings = query_readings(router.models, queries, before)
-    readings["wording"] = [
-        usualness(trigrams(query.text), summary.trigrams, summary.queries, seen=False)
-        for query in queries
-    ]
-    expected = router.cost.predict(queries)
-    for item, costs in zip(items, expected, strict=True):
-        if isinstance(item, Trace) and _by_the_policy(item, summary):
-            for name, values in _read_trace(item, router.models, costs).items():
-                readings.setdefault(name, []).extend(values)
+    readings: Readings = {}
+
+    def add(more: Readings) -> None:
+        for name, values in more.items():
+            readings.setdefault(name, []).extend(values)
+
+    bare = [item for item in items if isinstance(item, LoggedTrace) and not item.has_texts]
+    told = [item for item in items if not (isinstance(item, LoggedTrace) and not item.has_texts)]
+    add({"wording": [_usualness(_query(item), summary) for item in told]})
+    for some, believed in ((told, _believed(router, told)), (bare, _recorded(router, bare))):
+        before, expected = believed
+        add(query_readings(router.models, [_query(item) for item in some], before))
+        for item, costs in zip(some, expected, strict=True):
+            trace = item.trace if isinstance(item, LoggedTrace) else item
+            if isinstance(trace, Trace) and _by_the_policy(trace, summary):
+                add(_read_trace(trace, router.models, costs))
     return readings
 
 
-def _query(item: Trace | Query | str) -> Query:
-    if isinstance(item, Trace):
+def _usualness(query: Query, summary: FittingSummary) -> float:
+    return usualness(trigrams(query.text), summary.trigrams, summary.queries, seen=False)
+
+
+def _believed(
+    router: CascadeRouter, items: Sequence[Trace | LoggedTrace | Query | str]
+) -> tuple[FloatArray, FloatArray]:
+    """Qualities and costs to be expected before any answer, each of shape (n, k)."""
+    queries = [_query(item) for item in items]
+    nothing = np.zeros((len(queries), len(router.models)), dtype=bool)
+    if not queries:
+        return nothing.astype(float), nothing.astype(float)
+    before = router.quality.estimate(router.quality.begin(queries), nothing)[0]
+    return before, router.cost.predict(queries)
+
+
+def _recorded(router: CascadeRouter, items: Sequence[LoggedTrace]) -> tuple[FloatArray, FloatArray]:
+    """The same as the first decision of each has it, for want of texts."""
+    first = [item.trace.decisions[0] for item in items if item.trace.decisions]
+    if len(first) < len(items) or any(one.quality.keys() != set(router.models) for one in first):
+        raise DataError(
+            f"traces without texts can be compared only if they are of the router's own models, "
+            f"{router.models}, and something was decided in each"
+        )
+    quality = np.array([[one.quality[model] for model in router.models] for one in first])
+    cost = np.array([[one.cost[model] for model in router.models] for one in first], dtype=float)
+    advising = router._advising  # noqa: SLF001  what was added for advice is no part of a call
+    surcharge = 0.0 if advising is None else advising.surcharge(router.strategy)
+    shape = (len(items), len(router.models))
+    return quality.reshape(shape), cost.reshape(shape) - surcharge
+
+
+def _query(item: Trace | LoggedTrace | Query | str) -> Query:
+    if isinstance(item, (Trace, LoggedTrace)):
         return item.query
     if isinstance(item, str):
         return Query(item)

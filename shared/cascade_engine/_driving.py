@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,33 +15,56 @@ if TYPE_CHECKING:
 __all__ = ["adrive", "drive"]
 
 
-def drive(session: Session, run: Callable[[Call], Answer]) -> Trace:
+def _never(error: Exception) -> bool:  # noqa: ARG001
+    return False
+
+
+def drive(
+    session: Session,
+    run: Callable[[Call], Answer],
+    *,
+    fatal: Callable[[Exception], bool] = _never,
+) -> Trace:
     """Runs a session to its end.
 
     Args:
         session: a fresh session.
-        run: makes one call; whatever `Exception` it raises counts as that model's failure.
+        run: makes one call; whatever `Exception` it raises counts as that model's failure, and what
+            is none (`KeyboardInterrupt`, `asyncio.CancelledError`) passes.
+        fatal: whether an error is none of the model's, and is to be raised: one that stops the
+            caller's own graph or workflow, say. The session is left as it was.
 
     Returns:
         The trace; the answer is `session.result`.
     """
     while (call := session.pending) is not None:
+        start = time.perf_counter()
         try:
             answer = run(call)
-        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
-            session.fail(error)
+        except Exception as error:
+            if fatal(error):
+                raise
+            session.fail(error, seconds=time.perf_counter() - start)
         else:
             session.answer(answer)
     return session.trace
 
 
-async def adrive(session: Session, run: Callable[[Call], Awaitable[Answer]]) -> Trace:
+async def adrive(
+    session: Session,
+    run: Callable[[Call], Awaitable[Answer]],
+    *,
+    fatal: Callable[[Exception], bool] = _never,
+) -> Trace:
     """The same, awaiting each call."""
     while (call := session.pending) is not None:
+        start = time.perf_counter()
         try:
             answer = await run(call)
-        except Exception as error:  # noqa: BLE001, PERF203  failures enter the session as values
-            session.fail(error)
+        except Exception as error:
+            if fatal(error):
+                raise
+            session.fail(error, seconds=time.perf_counter() - start)
         else:
             session.answer(answer)
     return session.trace

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,7 +152,10 @@ _STORABLE = "only plain numpy arrays of booleans, integers, floats up to 64 bits
 
 
 def _state(value: object, stored: Stored, place: str, *, fitting_data: bool) -> dict[str, Any]:
-    """The attributes to store, once the registration accounts for all."""
+    """The attributes to store, once the registration accounts for all.
+
+    What a `cached_property` keeps follows from the others, and is worked out again.
+    """
     found = dict(getattr(value, "__dict__", {}))
     if isinstance(value, tuple):
         found = dict(zip(stored.fields, value, strict=True))
@@ -162,9 +165,14 @@ def _state(value: object, stored: Stored, place: str, *, fitting_data: bool) -> 
             if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
                 found[name] = getattr(value, name)
     passed_over = set(stored.left_out) | (set() if fitting_data else set(stored.fitting_data))
+    passed_over |= {name for name in found if _is_cached(type(value), name)}
     state = {name: part for name, part in found.items() if name not in passed_over}
     check_state(stored, state, place, "name those it has where the class is registered")
     return state
+
+
+def _is_cached(cls: type[Any], name: str) -> bool:
+    return isinstance(getattr(cls, name, None), cached_property)
 
 
 def check_state(stored: Stored, state: Mapping[str, Any], place: str, remedy: str) -> None:

@@ -7,7 +7,7 @@ exactly and the same in every process.
 
 from __future__ import annotations
 
-from math import pi, sqrt
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_covariance",
+    "excess_one",
     "expected_excess",
     "expected_max_prefixes",
     "expected_max_prefixes_correlated",
@@ -30,7 +31,7 @@ __all__ = [
     "expected_max_two",
 ]
 
-_DENSITY = 1 / sqrt(2 * pi)
+_ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 
 
 def expected_excess(mean: FloatArray, sd: FloatArray, level: FloatArray | float) -> FloatArray:
@@ -45,6 +46,14 @@ def expected_excess(mean: FloatArray, sd: FloatArray, level: FloatArray | float)
         What is expected above each level, in the unit of the means. Never negative.
     """
     return expected_max_two(np.subtract(mean, level), sd, 0.0, 0.0)
+
+
+def excess_one(over: float, sd: float) -> float:
+    """E[q^+] of one Gaussian q with mean `over`, in plain numbers."""
+    if sd <= 0:
+        return max(over, 0.0)
+    z = over / sd
+    return sd * _DENSITY * math.exp(-0.5 * z * z) + over * 0.5 * math.erfc(-z * _ROOT_HALF)
 
 
 def expected_max_two(

@@ -22,7 +22,7 @@ from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "Extract",
@@ -159,18 +159,22 @@ class _Automatic(Extractor):
         return normalised_text.find(question, text)
 
 
-def _candidates(wanted: Asked, text: str) -> list[Extractor]:
-    tests = (
-        (bool(wanted.options), choice_letter),
-        ("\\boxed{" in text, boxed),
-        (bool(wanted.labels), _ASKED_LABEL),
-        (wanted.yes_no and not wanted.labels and len(text) <= _SHORT, _YES_NO),
-        (wanted.code and "```" in text, code_block),
-        (wanted.json or text.lstrip()[:1] in {"{", "[", "`"}, json_answer),
-        (wanted.number, number),
-        (True, _LONE_NUMBER),
-    )
-    return [extractor for applies, extractor in tests if applies]
+def _candidates(wanted: Asked, text: str) -> Iterator[Extractor]:
+    if wanted.options:
+        yield choice_letter
+    if "\\boxed{" in text:
+        yield boxed
+    if wanted.labels:
+        yield _ASKED_LABEL
+    elif wanted.yes_no and len(text) <= _SHORT:
+        yield _YES_NO
+    if wanted.code and "```" in text:
+        yield code_block
+    if wanted.json or text.lstrip()[:1] in {"{", "[", "`"}:
+        yield json_answer
+    if wanted.number:
+        yield number
+    yield _LONE_NUMBER
 
 
 @persistent("extraction.asked_label")

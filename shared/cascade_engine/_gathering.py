@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine._advice import aadvise, advise
 from cascade_engine._collecting import acollect, collect
 from cascade_engine._collection import Collection
 from cascade_engine._dataset import CascadeDataset, check_labels
-from cascade_engine.errors import ConfigurationError
+from cascade_engine._trace_lines import LoggedTrace
+from cascade_engine._traffic import asked_of
+from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,6 +40,7 @@ class Children:
         advisers: how each adviser is asked, by a function of a prompt and one for coroutines.
         read: a question as a query, the input to call a child with, and a key of its content.
         samples: how many further answers the cascade asks of which child, once it is fitted.
+        rebuild: the question of which a log has the input.
     """
 
     ask: Mapping[str, Callable[[Any], Answer]]
@@ -48,6 +51,7 @@ class Children:
         Adviser, tuple[Callable[[str], Answer], Callable[[str], Awaitable[Answer]]]
     ] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
+    rebuild: Callable[[Any], Any] = lambda logged: logged
 
     def collect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
         """Asks every child every question, as often as a fit needs its answers."""
@@ -68,16 +72,38 @@ class Children:
         return {"prices": self.charge.prices, "charge": self.charge.by, "retries": 0}
 
     def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-        read = [self.read(question) for question in questions]
+        read = [self._read(question) for question in questions]
+        logged = [
+            replace(question, key=key)
+            for question, (_, _, key) in zip(questions, read, strict=True)
+            if isinstance(question, LoggedTrace)
+        ]
+        if logged and options.get("known") is not None:
+            raise ConfigurationError("the traces given know the answers: leave out known=")
         return {
             "queries": [query for query, _, _ in read],
             "inputs": [given for _, given, _ in read],
             "keys": [key for _, _, key in read],
             # The first answer counts too.
             "samples": {model: 1 + self.samples.get(model, 0) for model in self.ask},
+            "known": Collection.from_traces(logged) if logged else None,
             **self.paying,
             **options,
         }
+
+    def _read(self, question: Any) -> tuple[Query, Any, str]:
+        """A question as a query, input and key; a logged one keeps what advisers said of it."""
+        if not isinstance(question, LoggedTrace):
+            return self.read(question)
+        asked_of(question)
+        if question.input is None:
+            raise DataError(
+                f"the trace of {question.query.text[:80]!r} was logged without its input, and "
+                "nobody can be asked again: a cascade's own log has it"
+            )
+        query, given, key = self.read(self.rebuild(question.input))
+        said = question.query
+        return replace(query, signals=said.signals, advice_cost=said.advice_cost), given, key
 
 
 class Gathering:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cascade_engine._arrays import check_names, is_number, is_whole
-from cascade_engine._collection import Cell, Collection, answers_each
+from cascade_engine._cells import Cell, answers_each
+from cascade_engine._collection import Collection
 from cascade_engine._costs import Charge
 from cascade_engine._journal import Journal
 from cascade_engine._records import query_key
@@ -51,6 +52,7 @@ class Job:
     settings: Any = None
     inputs: Sequence[Any] | None = None
     keys: Sequence[str] | None = None
+    known: Collection | None = None
     progress: bool | Callable[[str], object] = True
     sleep: Callable[[float], Any] | None = None
 
@@ -66,6 +68,11 @@ class Job:
         for name, given in (("keys", self._known_by), ("inputs", self._inputs)):
             if len(given) != len(self._asked):
                 raise DataError(f"{len(given)} {name} for {len(self._asked)} queries")
+        if self.known is not None and not isinstance(self.known, Collection):
+            raise ConfigurationError(
+                f"known must be a Collection, not {type(self.known).__name__}: "
+                "Collection.from_traces and Collection.from_journal make one"
+            )
         _check_limits(max_cost=self.max_cost, max_failures=self.max_failures)
 
     @property
@@ -90,6 +97,7 @@ class Job:
                 max_cost=self.max_cost,
                 max_failures=self.max_failures,
                 progress=self.progress,
+                known={} if self.known is None else self.known.results,
             )
             stack.callback(work.end)
             yield work
@@ -105,6 +113,7 @@ class Job:
             charge=work.charge,
             stopped=work.stopped,
             errors=work.errors,
+            known=self.known,
         )
 
     @cached_property

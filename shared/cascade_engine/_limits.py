@@ -9,26 +9,28 @@ import numpy as np
 from cascade_engine.errors import ConfigurationError, InfeasibleBudgetError, UnknownPriceError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._arrays import BoolArray
 
 __all__ = ["Cap", "barred"]
 
 
 def barred(models: Sequence[str], only: Collection[str] | None) -> BoolArray:
-    """Which of k models may not run from the start, shape (1, k).
+    """Which of k models may not run from the start, shape (k,).
 
     Raises:
         ConfigurationError: `only` is empty, or names a model that is not there.
     """
-    wanted = set(models if only is None else only)
+    if only is None:
+        return np.zeros(len(models), dtype=bool)
+    wanted = set(only)
     unknown = sorted(wanted - set(models))
     if unknown or not wanted:
         raise ConfigurationError(
             f"models that may run must be some of {models}, not {sorted(wanted)}"
         )
-    return np.array([[model not in wanted for model in models]])
+    return np.array([model not in wanted for model in models])
 
 
 class Cap:
@@ -46,24 +48,34 @@ class Cap:
     """
 
     def __init__(
-        self, limit: float | None, models: Sequence[str], expected: FloatArray, barred: BoolArray
+        self,
+        limit: float | None,
+        models: Sequence[str],
+        expected: Sequence[float],
+        barred: BoolArray,
     ) -> None:
         self._limit = limit
-        self._expected = dict(zip(models, expected.tolist(), strict=True))
+        self._expected: dict[str, float] = {}
         if limit is not None:
+            self._expected = dict(zip(models, expected, strict=True))
             allowed = {m: c for m, c in self._expected.items() if not barred[models.index(m)]}
             _check(limit, allowed)
 
-    def left(self, costs: Mapping[str, float | None], advice: float) -> float | None:
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a cap."""
+        return self._limit is not None
+
+    def left(self, costs: Iterable[tuple[str, float | None]], advice: float) -> float | None:
         """What is left, None without a cap; a call of unknown cost counts as expected.
 
         Args:
-            costs: of the models that answered, or failed.
+            costs: of each call that was answered, or failed, with its model.
             advice: spent on advice.
         """
         if self._limit is None:
             return None
-        spent = sum(self._expected[m] if c is None else c for m, c in costs.items())
+        spent = sum(self._expected[m] if c is None else c for m, c in costs)
         return max(0.0, float(self._limit - spent - advice))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cascade_engine._collection import Cell, Collection
+from cascade_engine._cells import Cell
+from cascade_engine._collection import Collection
 from cascade_engine._types import Answer
 from cascade_engine.errors import DataError
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cascade_engine._advisers import Adviser, ChatJudge, ChatRouter
@@ -81,3 +82,30 @@ def _adviser(field: str, asked: Any, models: Sequence[str]) -> tuple[Any, Any]:
     if isinstance(asked, tuple) and len(asked) == 2:  # noqa: PLR2004  a pair
         return asked
     return (ChatJudge(field) if field == "judge" else ChatRouter(field, tuple(models))), asked
+
+
+#: What a model is often given, and only a child can use.
+_OF_CHILDREN = ("base_url", "model", "model_name", "model_kwargs", "model_provider", "top_p")
+
+
+def unknown_argument(
+    name: str, known: Collection[str], of_children: Collection[str] = ()
+) -> ConfigurationError:
+    """The error for an argument that a cascade does not have.
+
+    Args:
+        name: of the argument.
+        known: names of those that it has.
+        of_children: further names of what only children can use.
+    """
+    if name in {*_OF_CHILDREN, *of_children}:
+        return ConfigurationError(f"{name} belongs to the children: give it to the models")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(known)}"
+    return ConfigurationError(f"a cascade has no argument {name!r}: {hint}")
+
+
+def own_error(details: Iterable[Mapping[str, Any]]) -> ConfigurationError | None:
+    """What the library itself objects to, out of the details of pydantic's error, if it does."""
+    causes = (detail.get("ctx", {}).get("error") for detail in details)
+    return next((cause for cause in causes if isinstance(cause, ConfigurationError)), None)

@@ -19,6 +19,7 @@ __all__ = [
     "bare",
     "chosen_letters",
     "code_blocks",
+    "excerpt",
     "final_number",
     "first_json",
     "first_object",
@@ -65,6 +66,15 @@ _HUGE = re.compile(r"[eE][-+]?\d{4,}$")
 _LONGEST_NUMBER = 400
 # Each start may be followed to the end of the text before it turns out to be none.
 _JSON_STARTS = 50
+
+
+def excerpt(text: str, most: int = 10_000) -> str:
+    """The text, or of one longer than `most` its beginning and its end.
+
+    What a long prompt asks for stands there, before or behind a document.
+    """
+    end = most // 2
+    return text if len(text) <= most else f"{text[:end]}\n{text[-end:]}"
 
 
 def plain(text: str) -> str:

@@ -44,6 +44,7 @@ R = TypeVar("R")
 #: Fields that are never written.
 DROPPED = frozenset({"payload"})
 _TAGS = {"$float": float, "$tuple": None, "$items": None}
+_PLAIN = (str, int, bool, type(None))
 _SCALARS: dict[Any, Any] = {str: str, int: Integral, float: Real}
 
 
@@ -106,8 +107,11 @@ def plain(value: Any, where: str = "a value") -> Any:
         DataError: it holds something other than None, truth values, numbers, text, lists, tuples
             and mappings.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return value if type(value) in (bool, str, type(None)) else str(value)
+    kind = type(value)  # what most values are: abstract classes are slow to ask
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, (np.bool_, Integral, Real)):
         return _number(value)
     if isinstance(value, Mapping):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["hedges", "refuses"]
 
@@ -74,6 +78,14 @@ _HEDGE = re.compile(
     r"tal vez|probablemente|forse|probabilmente|talvez|provavelmente)\b",
     re.IGNORECASE,
 )
+# Each of those phrases that is plain ASCII has one of these words; most answers have none.
+_HEDGE_LIST = (
+    "perhaps maybe possibly probably presumably apparently likely unlikely might may could seem "
+    "seems appear appears think believe guess suppose assume sure certain unclear uncertain know "
+    "knowledge depends roughly vielleicht wahrscheinlich vermutlich tal probablemente forse "
+    "probabilmente talvez provavelmente"
+)
+_HEDGE_WORDS = frozenset(_HEDGE_LIST.split())
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n+")  # noqa: RUF001  full-width marks are meant
 _HEAD = 300
 
@@ -91,8 +103,16 @@ def refuses(text: str, question: str = "") -> bool:
     return not _ANSWERS_YET.match(head[found.end() :])
 
 
-def hedges(text: str) -> float:
-    """Hedging words per sentence, at most 1."""
+def hedges(text: str, words: Sequence[str]) -> float:
+    """Hedging words per sentence, at most 1.
+
+    Args:
+        text: the text.
+        words: the words in it.
+    """
+    # The search takes ten times as long as reading the words; other scripts have their own cases.
+    if text.isascii() and _HEDGE_WORDS.isdisjoint(map(str.lower, words)):
+        return 0.0
     count = sum(1 for _ in _HEDGE.finditer(text))
     sentences = sum(1 for _ in _SENTENCE.finditer(text.rstrip())) if count else 1
     return min(1.0, count / max(sentences, 1))

@@ -9,17 +9,21 @@
            decide ── a model is worth running ───────────┘
              │
              ├── stop, an answer is held ───────> result: the best answer
+             ├── an abandoned draft is left ────> pending Call, to complete it
              └── no model left, no answer ──────> result: AllModelsFailedError
 ```
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import compress
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cascade_engine._abandoning import can_be_judged_in_part, is_between_parts
 from cascade_engine._counsel import Counsel, told
 from cascade_engine._driving import adrive, drive
 from cascade_engine._labelling import said
@@ -29,6 +33,7 @@ from cascade_engine._trace import Decision, Failure, Trace
 from cascade_engine._types import Answer, Call, Query
 from cascade_engine.errors import (
     AllModelsFailedError,
+    DraftAbandonedError,
     InvalidAnswerError,
     SessionStateError,
 )
@@ -36,15 +41,18 @@ from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
+    from cascade_engine._arrays import BoolArray
     from cascade_engine._costs import Charge
     from cascade_engine._counsel import Advising
-    from cascade_engine.estimators import CostEstimator, QualityEstimator
+    from cascade_engine.estimators import CostEstimator, Following, QualityEstimator
     from cascade_engine.strategies import Strategy
 
 __all__ = ["Decider", "Session", "adrive", "drive"]
+
+#: Quality, sd and cost of each model, as `Estimates` has them.
+Believed: TypeAlias = "tuple[Sequence[float], Sequence[float], Sequence[float]]"
 
 
 @persistent("Decider")
@@ -75,6 +83,7 @@ class Session:
             what is left of it, and no adviser or sample is asked for that would leave too little
             for a model.
         only: the models that may run, all by default.
+        abandon_below: see `CascadeRouter`.
 
     Raises:
         ConfigurationError: `only` is empty, or names a model that is not there.
@@ -91,14 +100,17 @@ class Session:
         budget: float | None = None,
         max_cost: float | None = None,
         only: Collection[str] | None = None,
+        abandon_below: float | None = None,
     ) -> None:
         self._decider = decider
         self._query = query
         self._lam = lam
         self._budget = budget
-        self._evidence: Any = None
-        self._expected_cost: FloatArray = decider.cost.predict([query])
-        self._run: BoolArray = np.zeros((1, len(decider.models)), dtype=bool)
+        self._abandon_below = abandon_below
+        self._abandoned: list[str] = []  # whose drafts were, and who were not asked again
+        self._following: Following | None = None
+        self._expected_cost = decider.cost.predict_one(query)
+        self._run: BoolArray = np.zeros(len(decider.models), dtype=bool)
         self._barred = barred(decider.models, only)
         self._answers: dict[str, Answer] = {}
         self._costs: dict[str, float | None] = {}
@@ -106,10 +118,11 @@ class Session:
         self._decisions: list[Decision] = []
         self._chosen: str | None = None
         self._draft: str | None = None  # an answer that is not yet in the evidence
-        self._further = ~self._barred[0]  # models that may run after the pending call
-        self._cap = Cap(max_cost, decider.models, self._expected_cost[0], self._barred[0])
+        self._further = ~self._barred  # models that may run after the pending call
+        self._cap = Cap(max_cost, decider.models, self._expected_cost, self._barred)
         self._counsel = Counsel(decider.advising, decider.charge)
-        if not decider.strategy.is_blind:
+        able = self._available(self._run, self._left())
+        if np.count_nonzero(able) > 1 and not decider.strategy.is_blind:
             self._counsel.on_query(query)
         self._pending = self._advance()
 
@@ -131,7 +144,7 @@ class Session:
             self._answers[call.model] = answer
             self._costs[call.model] = self._decider.charge(call.model, answer)
             self._draft = call.model
-            if not call.final and self._further.any():
+            if not call.final and np.count_nonzero(self._further):
                 self._counsel.on_answer(call.model, answer)
         self._pending = self._advance()
 
@@ -145,19 +158,78 @@ class Session:
             SessionStateError: no call is pending.
         """
         call = self._take()
+        if isinstance(error, DraftAbandonedError):
+            if call.is_advice or call.final:
+                raise SessionStateError(
+                    f"the call to {call.model!r} is for no draft: report an answer or a failure"
+                )
+            self._abandoned.append(call.model)
         if call.is_advice:
             self._counsel.failed(call, error, seconds)
         else:
             self._failures.append(self._failure(call.model, error, seconds))
-            self._barred[0, self._decider.models.index(call.model)] = True
+            self._barred[self._decider.models.index(call.model)] = True
         self._pending = self._advance()
+
+    @property
+    def may_abandon(self) -> bool:
+        """Whether the pending call is for a draft that is worth looking at while it is written."""
+        call = self._pending
+        if self._abandon_below is None or call is None or call.is_advice or call.final:
+            return False
+        return can_be_judged_in_part(self._query)
+
+    def abandons(self, partial: Answer) -> bool:
+        """Whether a draft is to be written no further. It changes nothing.
+
+        It is, if the pending answer would be rejected as it is so far, and is estimated below
+        `abandon_below`. Under a hard cap there also has to be enough left to ask for it again.
+
+        Args:
+            partial: the pending answer so far: text, log-probabilities and, for its cost, usage.
+
+        Raises:
+            SessionStateError: no call is pending.
+        """
+        call = self._take()
+        if self._abandon_below is None or not self.may_abandon or is_between_parts(partial):
+            return False
+        column, run = self._decider.models.index(call.model), self._run.copy()
+        run[column] = True
+        following = self._decider.quality.follow(self._query)
+        for model, answer in {**self._answers, call.model: partial}.items():
+            seen = self._counsel.seen(model, answer)
+            following.observe(self._decider.models.index(model), seen)
+        believed = self._believed(following, run)
+        if believed[0][column] >= self._abandon_below:
+            return False
+        left = self._left()
+        if left is not None:
+            paid = self._decider.charge(call.model, partial)
+            left -= (paid or 0.0) + self._expected_cost[column]
+        available = self._available(run, left)
+        return bool(available.any()) and self._action(believed, run, available) != STOP
+
+    def abandon(self, partial: Answer) -> None:
+        """Reports that the pending call was broken off, as `abandons` advised: its model is out.
+
+        What was written is charged, by its usage. Should no other model answer, the session asks
+        for a whole answer of this one after all. A driver's function may raise a
+        `DraftAbandonedError` instead.
+
+        Raises:
+            SessionStateError: no call is pending, or one that is for no draft.
+        """
+        self.fail(
+            DraftAbandonedError(f"the draft of {self._take().model!r} was abandoned", partial)
+        )
 
     def _failure(self, model: str, error: BaseException, seconds: float | None) -> Failure:
         """A failure; where there was an answer that cannot be used, with what it cost."""
         if not isinstance(error, InvalidAnswerError):
             return Failure(model, error, seconds)
         answer = error.answer
-        seconds = answer.seconds if seconds is None else seconds
+        seconds = seconds if answer.seconds is None else answer.seconds
         return Failure(model, error, seconds, answer, self._decider.charge(model, answer))
 
     @property
@@ -182,11 +254,11 @@ class Session:
         if self._pending is not None:
             raise SessionStateError(f"the call to {self._pending.model!r} is still pending")
         if self._chosen is None:
-            left = [
-                m for m, no in zip(self._decider.models, self._barred[0], strict=True) if not no
-            ]
+            left = [m for m, no in zip(self._decider.models, self._barred, strict=True) if not no]
+            left += self._abandoned
             capped = f"{left} cost more than is left of max_cost" if left else ""
-            raise AllModelsFailedError({f.model: f.error for f in self._failures}, capped)
+            failed = (f for f in self._failures if not isinstance(f.error, DraftAbandonedError))
+            raise AllModelsFailedError({f.model: f.error for f in failed}, capped)
         return self._answers[self._chosen]
 
     @property
@@ -230,78 +302,97 @@ class Session:
         call = self._counsel.next(self._query, answer, left, self._spare(left))
         if call is not None:
             return call
-        if self._evidence is None:
-            self._evidence = self._decider.quality.begin([self._query])
+        if self._following is None:
+            self._following = self._decider.quality.follow(self._query)
         if self._draft is not None and answer is not None:
             column = self._decider.models.index(self._draft)
-            seen = self._counsel.seen(self._draft, answer)
-            self._decider.quality.observe(self._evidence, column, [seen])
-            self._run[0, column] = True
+            self._following.observe(column, self._counsel.seen(self._draft, answer))
+            self._run[column] = True
             self._draft = None
-        return self._decide()
+        return self._decide(self._following)
 
     def _spare(self, left: float | None) -> float | None:
         """What may be spent on advice: all but the least that a further model costs."""
         if left is None:
             return None
-        return left - float(self._expected_cost[0, self._further].min(initial=np.inf))
+        return left - min(compress(self._expected_cost, self._further), default=math.inf)
 
     def _left(self) -> float | None:
-        paid = self._costs | {each.model: each.cost for each in self._failures}
+        if not self._cap.is_set:
+            return None
+        paid = [*self._costs.items(), *((each.model, each.cost) for each in self._failures)]
         return self._cap.left(paid, self._counsel.spent)
 
-    def _decide(self) -> Call | None:
-        """One turn: renews the estimates, asks the strategy, records why."""
-        left = self._left()
-        available = ~self._run & ~self._barred
+    def _available(self, run: BoolArray, left: float | None) -> BoolArray:
+        """Which models may still run, by what is left of a hard cap."""
+        available = ~(run | self._barred)
         if left is not None:
-            available &= self._expected_cost <= left
-        quality, sd = self._decider.quality.estimate(self._evidence, self._run)
-        strategy = self._decider.strategy
+            available &= np.array(self._expected_cost) <= left
+        return available
+
+    def _believed(self, following: Following, run: BoolArray) -> Believed:
+        quality, sd = following.estimate(run.tolist())
         cost = self._expected_cost
         if self._decider.advising is not None:
-            cost = cost + self._decider.advising.surcharge(strategy)
-        correlation = self._decider.quality.correlation(self._run)
-        estimates = Estimates.of(quality, sd, cost, correlation)
-        action = self._action(estimates, available) if available.any() else STOP
+            surcharge = self._decider.advising.surcharge(self._decider.strategy)
+            cost = (surcharge + np.array(cost)).tolist()
+        return quality, sd, cost
+
+    def _decide(self, following: Following) -> Call | None:
+        """One turn: renews the estimates, asks the strategy, records why."""
+        left = self._left()
+        run, strategy = self._run, self._decider.strategy
+        available = self._available(run, left)
+        believed = self._believed(following, run)
+        exhausted = not np.count_nonzero(available)
+        action = STOP if exhausted else self._action(believed, run, available)
+        if exhausted and self._abandoned and not self._answers:
+            action = self._to_complete(believed, left)
         call = None
         if action != STOP:
-            final = strategy.is_final(self._run[0], available[0], action)
-            self._further = strategy.reachable(self._run[0], available[0], action)
+            final = strategy.is_final(run, available, action)
+            self._further = strategy.reachable(run, available, action)
             call = Call(self._decider.models[action], final, left)
-        elif self._run.any():
-            self._chosen = self._decider.models[int(strategy.choose(estimates, self._run)[0])]
-        self._record(estimates, call, exhausted=not available.any())
+        elif self._answers:
+            self._chosen = self._decider.models[strategy.choose_one(*believed, run=run.tolist())]
+        self._record(believed, call, exhausted=exhausted)
         return call
 
-    def _action(self, estimates: Estimates, available: BoolArray) -> int:
-        """What the strategy does; by plain numbers, unless there is a covariance to heed."""
-        strategy = self._decider.strategy
-        lam = self._lam * strategy.factor(len(self._answers))
-        if estimates.cov is not None:
-            return int(strategy.decide(estimates, self._run, available, np.array([lam]))[0])
-        return strategy.decide_one(
-            estimates.quality[0].tolist(),
-            estimates.sd[0].tolist(),
-            estimates.cost[0].tolist(),
-            run=self._run[0].tolist(),
-            available=available[0].tolist(),
-            lam=lam,
-        )
+    def _to_complete(self, believed: Believed, left: float | None) -> int:
+        """Nothing else is left: the model that should write its draft anew, to the end."""
+        quality, cost = believed[0], self._expected_cost
+        columns = [self._decider.models.index(model) for model in self._abandoned]
+        able = [column for column in columns if left is None or cost[column] <= left]
+        if not able:
+            return STOP
+        best = max(able, key=lambda column: quality[column])
+        self._abandoned.remove(self._decider.models[best])
+        return best
 
-    def _record(self, estimates: Estimates, call: Call | None, *, exhausted: bool) -> None:
-        models = self._decider.models
-        quality = dict(zip(models, estimates.quality[0].tolist(), strict=True))
-        costs = estimates.cost[0].tolist()
+    def _action(self, believed: Believed, run: BoolArray, available: BoolArray) -> int:
+        """What the strategy does; by plain numbers, unless there is a correlation to heed."""
+        strategy = self._decider.strategy
+        lam = self._lam * strategy.factor(int(np.count_nonzero(run)))
+        correlation = self._decider.quality.correlation(run[None])
+        if correlation is not None:
+            quality, sd, cost = (np.array([of], dtype=float) for of in believed)
+            estimates = Estimates.of(quality, sd, cost, correlation)
+            return int(strategy.decide(estimates, run[None], available[None], np.array([lam]))[0])
+        masks = {"run": run.tolist(), "available": available.tolist()}
+        return strategy.decide_one(*believed, **masks, lam=lam)
+
+    def _record(self, believed: Believed, call: Call | None, *, exhausted: bool) -> None:
+        models, (quality, sd, cost) = self._decider.models, believed
+        expected = dict(zip(models, quality, strict=True))
         self._decisions.append(
             Decision(
                 after=tuple(self._answers),
-                quality=quality,
-                sd=dict(zip(models, estimates.sd[0].tolist(), strict=True)),
-                cost={m: None if np.isnan(c) else c for m, c in zip(models, costs, strict=True)},
+                quality=expected,
+                sd=dict(zip(models, sd, strict=True)),
+                cost={m: None if math.isnan(c) else c for m, c in zip(models, cost, strict=True)},
                 action=call.model if call else None,
                 final=bool(call and call.final),
-                reason=self._reason(quality, call, exhausted=exhausted),
+                reason=self._reason(expected, call, exhausted=exhausted),
             )
         )
 
@@ -309,6 +400,8 @@ class Session:
         words = f"by {self._decider.strategy.name}"
         if not self._decider.fitted:
             words = "by the conservative log-probability rule (not fitted)"
+        if call and exhausted:
+            return f"no other model is left: {call.model} is to complete what was abandoned"
         if call:
             step = "first choice" if not self._answers else "worth escalating to"
             return f"{call.model} is {step} {words}, expected quality {quality[call.model]:.2f}"

@@ -39,10 +39,12 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON-able values; cost and tokens only of what was answered."""
-        told = {"model": self.model, "error": repr(self.error), "seconds": self.seconds}
-        if self.answer is None:
-            return told
-        return {**told, "cost": self.cost, **_tokens(self.answer.usage)}
+        told: dict[str, Any] = {"model": self.model, "error": repr(self.error)}
+        if self.seconds is not None:
+            told["seconds"] = self.seconds
+        if self.answer is not None:
+            told |= {"cost": self.cost, **_tokens(self.answer.usage)}
+        return told
 
 
 @dataclass(frozen=True, slots=True)

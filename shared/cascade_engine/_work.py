@@ -6,13 +6,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine._collection import Cell, cells_of
+from cascade_engine._cells import Cell, cells_of
 from cascade_engine._journal import CallFailure, Entry, Journal
 from cascade_engine._progress import Progress
 from cascade_engine._types import Answer, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cascade_engine._costs import Charge
 
@@ -48,6 +48,7 @@ class Work:
         max_cost: float | None,
         max_failures: int | None,
         progress: bool | Callable[[str], object],
+        known: Mapping[Cell, Answer | CallFailure] | None = None,
     ) -> None:
         entries = journal.entries if journal else ()
         self.results = cells_of((Cell(e.key, e.model, e.sample), e.result) for e in entries)
@@ -61,7 +62,8 @@ class Work:
         for cell, result in self.results.items():
             if isinstance(result, Answer):
                 self._book(cell.model, charge(cell.model, result))
-        self._todo = deque(a for a in asks if not isinstance(self.results.get(a.cell), Answer))
+        there = cells_of([*(known or {}).items(), *self.results.items()])
+        self._todo = deque(a for a in asks if not isinstance(there.get(a.cell), Answer))
         self._total, self._done = len(asks), len(asks) - len(self._todo)
         self._progress = Progress(self._total, self._done, progress)
 

@@ -10,11 +10,13 @@ CascadeError
 ├── PersistenceError (ValueError)       a router that cannot be saved, or a file that is none
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
 ├── InvalidAnswerError (ValueError)     a model answered what cannot be used
+│   └── DraftAbandonedError             it was broken off: what it wrote would have been rejected
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
 
-`BudgetWarning` (UserWarning) is the one warning. `cascade_engine.local` adds errors of its own
-below `CascadeError`: `WeightsError`, `WeightsUnavailableError`, `LocalServerError`.
+`BudgetWarning` and `DataWarning` are warnings (UserWarning). `LoggedError`, below `CascadeError`,
+stands for an error in a log. `cascade_engine.local` adds errors of its own below `CascadeError`:
+`WeightsError`, `WeightsUnavailableError`, `LocalServerError`.
 """
 
 from __future__ import annotations
@@ -32,8 +34,11 @@ __all__ = [
     "CascadeError",
     "ConfigurationError",
     "DataError",
+    "DataWarning",
+    "DraftAbandonedError",
     "InfeasibleBudgetError",
     "InvalidAnswerError",
+    "LoggedError",
     "NotFittedError",
     "PersistenceError",
     "SessionStateError",
@@ -65,6 +70,23 @@ class DataError(CascadeError, ValueError):
     """Recorded data or labels that cannot be used."""
 
 
+class DataWarning(UserWarning):
+    """Recorded data of which a part cannot be used, or does not stand for the whole."""
+
+
+class LoggedError(CascadeError):
+    """An error as a log has it; its `repr` is that of the error itself. It is never raised."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LoggedError) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
 class NotFittedError(CascadeError):
     """A fitted value was asked for before `fit`."""
 
@@ -92,6 +114,14 @@ class InvalidAnswerError(CascadeError, ValueError):
 
     def __reduce__(self) -> tuple[type[InvalidAnswerError], tuple[str, Answer]]:
         return type(self), (str(self), self.answer)
+
+
+class DraftAbandonedError(InvalidAnswerError):
+    """A draft was broken off while it was written, since it would have been rejected.
+
+    It is in the record of the query, and never raised: where no other model answers, the draft is
+    asked for again, and completed.
+    """
 
 
 class AllModelsFailedError(CascadeError, RuntimeError):

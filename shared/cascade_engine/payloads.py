@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from cascade_engine._types import ToolCall, Usage
 
-__all__ = ["finish_reason", "token_logprobs", "token_usage", "tool_calls"]
+__all__ = ["finish_reason", "token_logprobs", "token_usage", "tokens_of", "tool_calls"]
 
 # Each count by the names it goes by, in LangChain (input_token_details, ...), OpenAI (chat and
 # responses), Anthropic, Bedrock, Gemini (in Python and in JSON) and Ollama.
@@ -27,6 +27,7 @@ _OUTPUT = (
     *("candidates_token_count", "candidatesTokenCount", "eval_count"),
 )
 _TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
+_TOTALS = frozenset((*_INPUT, *_OUTPUT, *_TOTAL))
 _INPUT_DETAILS = (
     *("input_token_details", "input_tokens_details"),
     *("prompt_tokens_details", "promptTokensDetails"),
@@ -63,18 +64,39 @@ def token_logprobs(metadata: Any) -> tuple[float, ...] | None:
     Args:
         metadata: a message's `response_metadata`, a choice of a raw response, or the like.
     """
+    _, entries = _token_entries(metadata)
+    try:  # what most have: a mapping per token
+        values = [entry["logprob"] for entry in entries]
+    except (TypeError, LookupError):
+        values = []
+    if set(map(type, values)) != {float}:
+        values = [value for value in map(_number, entries) if value is not None]
+    return tuple(values) or None
+
+
+def tokens_of(metadata: Any) -> list[tuple[str, float]]:
+    """Each answer token, "" where it is not told, and its log-probability; see `token_logprobs`."""
+    found, entries = _token_entries(metadata)
+    texts = _get(found, "tokens")
+    told = isinstance(texts, Sequence) and len(texts) == len(entries)
+    names = texts if told else [_get(entry, "token") for entry in entries]
+    pairs = [(str(name or ""), _number(entry)) for name, entry in zip(names, entries, strict=True)]
+    return [(text, value) for text, value in pairs if value is not None]
+
+
+def _token_entries(metadata: Any) -> tuple[Any, Sequence[Any]]:
+    """What is reported of log-probabilities, and in it the entries of the tokens."""
     found = _get(metadata, "logprobs")
     if found is None:
         found = _get(metadata, "logprobs_result")
+    entries = found
     for key in ("content", "token_logprobs", "chosen_candidates"):
         inner = _get(found, key)
         if inner is not None:
-            found = inner
+            entries = inner
             break
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        return None
-    values = tuple(value for value in map(_number, found) if value is not None)
-    return values or None
+    listed = isinstance(entries, Sequence) and not isinstance(entries, str)
+    return found, entries if listed else ()
 
 
 def finish_reason(metadata: Any) -> str | None:
@@ -106,6 +128,8 @@ def token_usage(report: Any) -> Usage | None:
         return None
     if read is None:  # a stream may bring the rest with another chunk
         read = max(0, (total or 0) - (written or 0))
+    if not _may_have_parts(report):
+        return Usage(read, written or 0)
     read, written = read + (_first(report, _TOOL_INPUT) or 0), written or 0
     into, out = _any(report, _INPUT_DETAILS), _any(report, _OUTPUT_DETAILS)
     cached, kept, aside = _cache(report, into)
@@ -126,6 +150,14 @@ def token_usage(report: Any) -> Usage | None:
         *_contained(read, (cached, kept, image, audio)),
         *_contained(written, (reasoning, _modality(out, "audio"))),
     )
+
+
+def _may_have_parts(report: Any) -> bool:
+    """Whether more than the totals may be counted; in most reports there is no more."""
+    if not isinstance(report, dict):
+        return True
+    rest = (value for name, value in report.items() if value and name not in _TOTALS)
+    return any(not isinstance(value, dict) or any(value.values()) for value in rest)
 
 
 def _cache(report: Any, details: Any) -> tuple[int, int, bool]:
@@ -216,17 +248,32 @@ def _arguments(written: Any) -> Mapping[str, Any] | str:
 
 def _any(holder: Any, keys: Iterable[str]) -> Any:
     """The first of these that is there."""
-    return next((value for key in keys if (value := _get(holder, key)) is not None), None)
+    if holder is None:
+        return None
+    get = _getter(holder)
+    for key in keys:
+        if (value := get(key)) is not None:
+            return value
+    return None
 
 
 def _first(holder: Any, keys: Iterable[str]) -> int | None:
     """The first of these that is a count."""
-    counts = (_whole(_get(holder, key)) for key in keys)
-    return next((count for count in counts if count is not None), None)
+    return next(_counts(holder, keys), None)
 
 
 def _sum(holder: Any, keys: Iterable[str]) -> int:
-    return sum(_whole(_get(holder, key)) or 0 for key in keys)
+    return sum(_counts(holder, keys))
+
+
+def _counts(holder: Any, keys: Iterable[str]) -> Iterator[int]:
+    """Those of these that are counts."""
+    if holder is not None:
+        get = _getter(holder)
+        for key in keys:
+            value = get(key)
+            if value is not None and (count := _whole(value)) is not None:
+                yield count
 
 
 def _whole(value: Any) -> int | None:
@@ -237,9 +284,14 @@ def _whole(value: Any) -> int | None:
 
 
 def _get(holder: Any, key: str) -> Any:
-    if isinstance(holder, Mapping):
-        return holder.get(key)
-    return getattr(holder, key, None)
+    return _getter(holder)(key)
+
+
+def _getter(holder: Any) -> Callable[[str], Any]:
+    """What looks up a name: in a mapping, or among attributes."""
+    if isinstance(holder, (dict, Mapping)):  # a dict is told from the rest at once
+        return holder.get
+    return lambda name: getattr(holder, name, None)
 
 
 def _number(entry: Any) -> float | None:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from cascade_engine._asked import asked
-from cascade_engine._reading import code_blocks, first_json
+from cascade_engine._reading import code_blocks, excerpt, first_json
 from cascade_engine._refusals import hedges, refuses
 from cascade_engine._types import Answer, Query
 from cascade_engine._validity import schema_check, tool_call_fits, validator_check
@@ -71,6 +71,7 @@ _NGRAM = 4
 _SHORTEST_COMPRESSED = 200  # bytes; shorter texts hardly compress
 _LONGEST_SCANNED = 2000  # letters, enough to tell a script
 _FEWEST_LETTERS = 3
+_SOME_LETTERS = re.compile(rf"(?:[^\W\d_][\W\d_]*){{{_FEWEST_LETTERS}}}")
 _TRANSLATION = re.compile(
     r"\btranslat|\btranslit|\bin (?:arabic|bulgarian|chinese|mandarin|cantonese|greek|hebrew|hindi|"
     r"japanese|korean|persian|russian|serbian|thai|ukrainian|english|romaji|pinyin|cyrillic)\b",
@@ -101,8 +102,18 @@ def structure_features(
             `jsonschema` is not installed (the query's own schema is then unknown: NaN); a type
             given and pydantic is not installed; a validator that returns no number in [0, 1].
     """
-    table = structure_table([query], [answer], schema=schema, validator=validator)
-    return table.reshape(-1)
+    return np.array(structure_row(query, answer, schema=schema, validator=validator))
+
+
+def structure_row(
+    query: Query,
+    answer: Answer,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    validator: Validator | None = None,
+) -> list[float]:
+    """`structure_features` in plain numbers."""
+    return _row(query, answer, *_checks(schema, validator))
 
 
 def structure_table(
@@ -130,13 +141,21 @@ def structure_table(
     asked_of = [queries] * len(answers) if isinstance(queries, Query) else list(queries)
     if len(asked_of) != len(answers):
         raise DataError(f"{len(asked_of)} queries for {len(answers)} answers: pass one, or as many")
-    fits = None if schema is None else schema_check(schema, required=True)
-    accepts = None if validator is None else validator_check(validator)
-    rows = [_row(q, a, fits, accepts) for q, a in zip(asked_of, answers, strict=True)]
+    checks = _checks(schema, validator)
+    rows = [_row(q, a, *checks) for q, a in zip(asked_of, answers, strict=True)]
     return np.array(rows, dtype=float).reshape(len(rows), len(STRUCTURE_COLUMNS))
 
 
 _Check: TypeAlias = Callable[[Any], float]
+
+
+def _checks(
+    schema: Mapping[str, Any] | None, validator: Validator | None
+) -> tuple[_Check | None, _Check | None]:
+    return (
+        None if schema is None else schema_check(schema, required=True),
+        None if validator is None else validator_check(validator),
+    )
 
 
 def _row(query: Query, answer: Answer, fits: _Check | None, accepts: _Check | None) -> list[float]:
@@ -158,7 +177,7 @@ def _row(query: Query, answer: Answer, fits: _Check | None, accepts: _Check | No
         _repetition(words),
         _compressibility(text),
         _other_script(query.text, text),
-        hedges(text) if words else math.nan,
+        hedges(text, words) if words else math.nan,
     ]
 
 
@@ -217,13 +236,15 @@ def _other_script(question: str, text: str) -> float:
         return 0.0 if _letters(question) and _letters(text) else math.nan
     expected, found = _scripts(question), _scripts(text)
     total = sum(found.values())
-    if total < _FEWEST_LETTERS or not expected or _TRANSLATION.search(question):
+    if total < _FEWEST_LETTERS or not expected or _TRANSLATION.search(excerpt(question)):
         return math.nan
     return sum(count for script, count in found.items() if script not in expected) / total
 
 
 def _letters(text: str) -> bool:
-    return len(re.findall(r"[^\W\d_]", text[:_LONGEST_SCANNED])) >= _FEWEST_LETTERS
+    # Nearly every text begins with a word.
+    begins = text[:_FEWEST_LETTERS].isalpha() and len(text) >= _FEWEST_LETTERS
+    return begins or _SOME_LETTERS.search(text, 0, _LONGEST_SCANNED) is not None
 
 
 def _scripts(text: str) -> dict[str, int]:

@@ -16,6 +16,7 @@ import bench_budget
 import bench_decisions
 import bench_everyday
 import bench_fit
+import bench_overhead
 import bench_quality
 import bench_real
 from measuring import machine_line, parser, write
@@ -31,6 +32,7 @@ def main() -> None:
     parts = (
         ("Fits", bench_fit, lambda: bench_fit.measure(path, quick=quick)),
         ("Decisions", bench_decisions, lambda: bench_decisions.measure(path, quick=quick)),
+        ("Overhead", bench_overhead, lambda: bench_overhead.measure(quick=quick)),
         ("Budgets", bench_budget, lambda: bench_budget.measure(models, seeds)),
         ("Real", bench_real, lambda: bench_real.measure(options.data, quick=quick)),
         ("Quality", bench_quality, lambda: bench_quality.measure(models, seeds)),

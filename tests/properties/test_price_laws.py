@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade_engine import Price, Usage
-from cascade_engine.payloads import token_usage
+from cascade_engine.payloads import token_logprobs, token_usage
 
 PARTS = [field.name for field in fields(Usage)][2:]
 amounts = st.floats(0, 1000)
@@ -133,3 +134,25 @@ def test_what_langchain_reports_is_read_as_it_is(usage):
         },
     }
     assert token_usage(report) == usage
+
+
+@given(REPORTS)
+def test_a_report_reads_the_same_as_a_mapping_and_as_an_object(report):
+    assert token_usage(report) == token_usage(SimpleNamespace(**report))
+    assert token_usage(report) == token_usage(MappingProxyType(report))
+
+
+LEVELS = st.lists(st.floats(max_value=0, allow_nan=False) | st.integers(-9, 0), min_size=1)
+
+
+@given(LEVELS, st.lists(anything))
+def test_log_probabilities_read_the_same_in_every_shape(levels, noise):
+    entries = [{"token": "a", "logprob": level} for level in levels]
+    objects = [SimpleNamespace(logprob=level) for level in levels]
+    wanted = tuple(map(float, levels))
+    for shape in (entries, {"content": entries}, {"content": objects}, {"token_logprobs": levels}):
+        assert token_logprobs({"logprobs": shape}) == wanted
+    # One that tells nothing is left out.
+    kept = [each for each in noise if not isinstance(each, (bool, int, float))]
+    assert token_logprobs({"logprobs": [*kept, *entries, {"token": "b"}]}) == wanted
+    assert token_logprobs({"logprobs": kept}) is None

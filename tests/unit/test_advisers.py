@@ -392,7 +392,8 @@ def test_the_hard_cap_counts_advice(cap, router, advised):
     trace = drive(router.session("question 3 hard?", max_cost=cap), answering(advised, 3, log))
     assert trace.total_cost <= cap + 1e-9
     assert trace.chosen
-    assert (("router", "route", None) in log) == (cap >= 1.25)
+    # Where one model fits under the cap there is nothing for a router to say.
+    assert (("router", "route", None) in log) == (cap >= 11.0)
     # No judge is asked whose word could not lead to another model.
     assert (("judge", "judge", "small") in log) == (cap >= 11.75)
 

@@ -7,16 +7,18 @@ import sys
 
 import pytest
 
+import langchain_cascade
+
 HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "xllamacpp", "genai_prices"}
 LANGCHAIN = {"langchain", "langchain_core", "langchain_openai"}
 LLAMAINDEX = {"llama_index"}
 
 
-def imported_by(package):
-    """Top-level names of the modules loaded by importing a package alone."""
+def imported_by(statement):
+    """Top-level names of the modules loaded by an import alone."""
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}; before = set(sys.modules); "
-        f"import {package}; print(*{{m.split('.')[0] for m in set(sys.modules) - before}})"
+        f"{statement}; print(*{{m.split('.')[0] for m in set(sys.modules) - before}})"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
@@ -25,21 +27,39 @@ def imported_by(package):
 
 
 @pytest.mark.parametrize(
-    ("package", "unwanted", "wanted"),
+    ("statement", "unwanted", "wanted"),
     [
-        ("cascade_engine", HEAVY | LANGCHAIN | LLAMAINDEX | {"pydantic"}, "numpy"),
-        ("cascade_engine.local", HEAVY | LANGCHAIN | LLAMAINDEX, "cascade_engine"),
-        ("langchain_cascade", HEAVY | LLAMAINDEX | {"langchain_openai"}, "langchain_core"),
+        ("import cascade_engine", HEAVY | LANGCHAIN | LLAMAINDEX | {"pydantic"}, "numpy"),
+        ("import cascade_engine.local", HEAVY | LANGCHAIN | LLAMAINDEX, "cascade_engine"),
+        (
+            "import langchain_cascade",
+            HEAVY | LANGCHAIN | LLAMAINDEX | {"cascade_engine", "numpy", "pydantic"},
+            "langchain_cascade",
+        ),
+        (
+            "from langchain_cascade import CascadeRoutingLLM",
+            HEAVY | LLAMAINDEX | {"langchain_openai"},
+            "langchain_core",
+        ),
     ],
 )
-def test_an_import_stays_light(package, unwanted, wanted):
-    loaded = imported_by(package)
+def test_an_import_stays_light(statement, unwanted, wanted):
+    loaded = imported_by(statement)
     assert wanted in loaded
     assert loaded.isdisjoint(unwanted)
 
 
 def test_the_llamaindex_adapter_does_not_import_langchain():
     pytest.importorskip("llama_index.core")
-    loaded = imported_by("llamaindex_cascade")
+    loaded = imported_by("import llamaindex_cascade")
     assert "llama_index" in loaded
     assert loaded.isdisjoint(LANGCHAIN | {"langchain_cascade", "xllamacpp", "matplotlib"})
+
+
+def test_every_name_of_the_langchain_adapter_is_there_once_it_is_used():
+    names = langchain_cascade.__all__
+    assert names == sorted(names)
+    assert set(names) <= set(dir(langchain_cascade))
+    assert all(getattr(langchain_cascade, name) is not None for name in names)
+    with pytest.raises(AttributeError, match="CascadeLLM"):
+        langchain_cascade.CascadeLLM  # noqa: B018

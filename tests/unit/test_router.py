@@ -61,7 +61,7 @@ def test_replayed_decisions_are_those_of_live_sessions(name, router, data, held_
 def test_a_budget_in_the_middle_uses_several_models(router, data, held_out):
     outcome = router.replay(held_out, budget=float(data.cost.mean(axis=0)[1]))
     assert (outcome.run.sum(axis=1) > 1).any()
-    assert (outcome.shares > 0.02).all()
+    assert (outcome.shares > 0.2).sum() > 1
     assert outcome.shares.sum() == pytest.approx(1)
 
 

@@ -46,7 +46,7 @@ def estimate(estimator, answers, run=None):
 
 def test_an_answer_is_as_good_as_its_tokens_are_probable():
     estimator = PriorEstimator(3, [0.1, 0.2, 0.3])
-    answers = [Answer("", (np.log(0.9), np.log(0.4))), Answer("no log-probs")]
+    answers = [Answer("a", (np.log(0.9), np.log(0.4))), Answer("no log-probs")]
     assert estimate(estimator, answers)[0] == pytest.approx([0.6, 0.2, 0.3])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._expectation import excess_one
 from cascade_engine._nodes import NODES_ERROR, cdfs_of_one
 from cascade_engine._reservation import one_reservation_value
 from cascade_engine._supermodels.branching import LISTED, NONE, TIE, cheapest_of_best
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from cascade_engine._arrays import FloatArray
 
 __all__ = ["best_first_model"]
-
-_ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 
 
 def best_first_model(
@@ -49,7 +48,7 @@ def best_first_model(
     if nothing:
         gain = {i: mean[i] - price[i] for i in members}
     else:
-        gain = {i: _excess(mean[i] - held, sd[i]) - price[i] for i in members}
+        gain = {i: excess_one(mean[i] - held, sd[i]) - price[i] for i in members}
         gain = {i: g for i, g in gain.items() if g > TIE}
     if not gain or room < 1:
         return NONE
@@ -80,14 +79,6 @@ def _searched(rows: list[FloatArray], held: float, room: int, value: float) -> i
     return cheapest_of_best(of, room, value - NODES_ERROR * float(sd.max()))
 
 
-def _excess(over: float, sd: float) -> float:
-    """E[q^+] of a Gaussian q with mean `over`."""
-    if sd <= 0:
-        return max(over, 0.0)
-    z = over / sd
-    return sd * _DENSITY * math.exp(-0.5 * z * z) + over * 0.5 * math.erfc(-z * _ROOT_HALF)
-
-
 def _hopeful(able: list[int], beliefs: tuple[Sequence[float], ...], value: float) -> list[int]:
     """Models that a best set may have, by the bound at the highest reservation value."""
     mean, sd, price = beliefs
@@ -95,7 +86,7 @@ def _hopeful(able: list[int], beliefs: tuple[Sequence[float], ...], value: float
     top = max(index(mean[i], sd[i], price[i]) for i in able)
     if math.isinf(top):
         return able
-    return [i for i in able if top + _excess(mean[i] - top, sd[i]) - price[i] >= value - TIE]
+    return [i for i in able if top + excess_one(mean[i] - top, sd[i]) - price[i] >= value - TIE]
 
 
 def _better_pair(
@@ -105,7 +96,7 @@ def _better_pair(
     mean, sd, cost, price = beliefs
     i, j = able
     over = mean[i] - mean[j]
-    together = mean[j] + _excess(over, math.hypot(sd[i], sd[j])) - price[i] - price[j]
+    together = mean[j] + excess_one(over, math.hypot(sd[i], sd[j])) - price[i] - price[j]
     if together <= value + TIE:
         return first
     return i if cost[i] <= cost[j] else j

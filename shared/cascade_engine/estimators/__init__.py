@@ -5,6 +5,7 @@ from cascade_engine.estimators._base import (
     CostEstimator,
     Estimates,
     ExAnteEstimator,
+    Following,
     QualityEstimator,
 )
 from cascade_engine.estimators.agreement import Agreement
@@ -49,6 +50,7 @@ __all__ = [
     "Estimates",
     "ExAnteEstimator",
     "ExampleEstimator",
+    "Following",
     "GaussianCombiner",
     "LinearCostEstimator",
     "LogprobEstimator",

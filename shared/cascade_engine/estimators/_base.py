@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from cascade_engine._singly import Singly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Answer, Query
 
-__all__ = ["AnswerSignal", "CostEstimator", "Estimates", "ExAnteEstimator", "QualityEstimator"]
+__all__ = [
+    "AnswerSignal",
+    "CostEstimator",
+    "Estimates",
+    "ExAnteEstimator",
+    "Following",
+    "QualityEstimator",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,16 @@ class Estimates:
         return Estimates(self.quality[rows], self.sd[rows], self.cost[rows], cov)
 
 
-class QualityEstimator(ABC):
+class QualityEstimator(Singly, ABC):
     """Estimates quality before (ex-ante) and after (post-hoc) any set of models has answered.
 
     An estimator reads queries and answers once, into *evidence*, and then gives estimates for
     whatever set of models has been run. The same code serves one live query and a whole data set:
-    everything has n rows, and n is 1 for a session. What the evidence holds is the estimator's
-    own affair; whoever holds it passes it back unchanged.
+    everything has n rows. What the evidence holds is the estimator's own affair; whoever holds it
+    passes it back unchanged. A session follows one query, by `follow`.
     """
+
+    counterparts: ClassVar = {"follow": ("begin", "observe", "estimate")}
 
     @abstractmethod
     def fit(self, data: CascadeDataset) -> Self:
@@ -107,6 +118,10 @@ class QualityEstimator(ABC):
         del run
         return None
 
+    def follow(self, query: Query) -> Following:
+        """What is estimated of one query, as a session learns of it: the same as over arrays."""
+        return _Following(self, query)
+
     def read(self, data: CascadeDataset) -> Any:
         """Evidence of a whole data set, every answer observed."""
         evidence = self.begin(data.queries)
@@ -115,12 +130,48 @@ class QualityEstimator(ABC):
         return evidence
 
 
-class ExAnteEstimator(ABC):
+class Following(ABC):
+    """One query as an estimator sees it while its answers come in; made by `follow`.
+
+    For one session, which observes each model at most once.
+    """
+
+    @abstractmethod
+    def observe(self, model: int, answer: Answer) -> None:
+        """Adds the answer of one model, by its column."""
+
+    @abstractmethod
+    def estimate(self, run: Sequence[bool]) -> tuple[list[float], list[float]]:
+        """Quality and sd, as `Estimates` has them, of each of the k models.
+
+        Args:
+            run: which of the k models have answered.
+        """
+
+
+class _Following(Following):
+    """By the methods on many."""
+
+    def __init__(self, estimator: QualityEstimator, query: Query) -> None:
+        self._estimator = estimator
+        self._evidence = estimator.begin([query])
+
+    def observe(self, model: int, answer: Answer) -> None:
+        self._estimator.observe(self._evidence, model, [answer])
+
+    def estimate(self, run: Sequence[bool]) -> tuple[list[float], list[float]]:
+        quality, sd = self._estimator.estimate(self._evidence, np.array([run], dtype=bool))
+        return quality[0].tolist(), sd[0].tolist()
+
+
+class ExAnteEstimator(Singly, ABC):
     """Estimates quality from the query alone: what most people call a router.
 
     It need not be calibrated, nor hold for every query: a `CombinedEstimator` calibrates and
     cross-fits it, weighs it against others, and goes on to learn from the answers.
     """
+
+    counterparts: ClassVar = {"predict_one": ("predict",)}
 
     @abstractmethod
     def fit(self, data: CascadeDataset) -> Self:
@@ -129,6 +180,11 @@ class ExAnteEstimator(ABC):
     @abstractmethod
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected quality of each model's answer in [0, 1], shape (n, k); NaN where unknown."""
+
+    def predict_one(self, query: Query) -> list[float]:
+        """The same for one query: k plain numbers."""
+        quality: list[float] = self.predict([query])[0].tolist()
+        return quality
 
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
         """`predict` on the fitting data, each row by a copy that was fitted on the other folds.
@@ -150,8 +206,10 @@ class ExAnteEstimator(ABC):
         return out
 
 
-class AnswerSignal(ABC):
+class AnswerSignal(Singly, ABC):
     """Numbers read off a single answer, from which a `CombinedEstimator` learns its quality."""
+
+    counterparts: ClassVar = {"read_one": ("read",)}
 
     @abstractmethod
     def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
@@ -161,9 +219,16 @@ class AnswerSignal(ABC):
         regressions that do without this signal.
         """
 
+    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
+        """The same of one answer: d plain numbers."""
+        signal: list[float] = np.asarray(self.read([query], [answer]), dtype=float)[0].tolist()
+        return signal
 
-class CostEstimator(ABC):
+
+class CostEstimator(Singly, ABC):
     """Estimates, before it runs, what each model will cost."""
+
+    counterparts: ClassVar = {"predict_one": ("predict",)}
 
     @abstractmethod
     def fit(self, data: CascadeDataset) -> Self:
@@ -172,6 +237,11 @@ class CostEstimator(ABC):
     @abstractmethod
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected cost of each model on each query, shape (n, k); NaN where it is unknown."""
+
+    def predict_one(self, query: Query) -> list[float]:
+        """The same for one query: k plain numbers."""
+        cost: list[float] = self.predict([query])[0].tolist()
+        return cost
 
 
 def rows_where(run: BoolArray) -> list[tuple[tuple[int, ...], BoolArray]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -57,8 +59,18 @@ class BlockLogistic:
                 out[rows] = self.fits[used].logit(_joined(blocks, used, rows))
         return out
 
+    def logit_one(self, blocks: Sequence[Sequence[float]]) -> float:
+        """The same for one row: of each block the d_b numbers."""
+        known = tuple([not any(map(math.isnan, block)) for block in blocks])
+        used = self._usable(known)
+        if used is None:
+            return self.prior
+        return self.fits[used].logit_one([x for block in compress(blocks, used) for x in block])
+
     def _usable(self, pattern: Pattern) -> Pattern | None:
         """The regression on the most of the blocks known."""
+        if pattern in self.fits:
+            return pattern
         within = [
             p
             for p in self.fits

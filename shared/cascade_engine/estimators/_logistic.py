@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from cascade_engine._registry import persistent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cascade_engine._arrays import FloatArray, IntArray
 
@@ -25,25 +27,35 @@ _FREE = 10.0
 
 
 @persistent("Logistic")
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Logistic:
-    """A fitted model: log-odds = intercept + coef . (x - mean) / scale.
+    """A fitted model: log-odds = intercept + coef . x.
 
     It does not extrapolate: a feature outside what was seen counts as the nearest seen.
     """
 
     low: FloatArray
     high: FloatArray
-    mean: FloatArray
-    scale: FloatArray
     coef: FloatArray
     intercept: float
 
     def logit(self, features: FloatArray) -> FloatArray:
         """Log-odds of each row of features (n, d)."""
-        seen = np.clip(features, self.low, self.high)
-        log_odds = self.intercept + ((seen - self.mean) / self.scale) @ self.coef
-        return np.clip(log_odds, logit(CERTAINTY), -logit(CERTAINTY))
+        seen = np.minimum(np.maximum(features, self.low), self.high)
+        log_odds = seen @ self.coef + self.intercept
+        return np.asarray(np.minimum(np.maximum(log_odds, -MOST), MOST))
+
+    def logit_one(self, features: Sequence[float]) -> float:
+        """The same for one row, d plain numbers."""
+        total = self.intercept
+        for x, (low, high, slope) in zip(features, self._terms, strict=True):
+            seen = low if x < low else high if x > high else x  # noqa: FURB136  four times as fast
+            total += slope * seen
+        return min(max(total, -MOST), MOST)
+
+    @cached_property
+    def _terms(self) -> list[tuple[float, float, float]]:
+        return [*zip(self.low.tolist(), self.high.tolist(), self.coef.tolist(), strict=True)]
 
 
 def logit(probability: FloatArray | float) -> FloatArray:
@@ -52,9 +64,28 @@ def logit(probability: FloatArray | float) -> FloatArray:
     return np.asarray(np.log(p / (1 - p)))
 
 
+def logit_one(probability: float) -> float:
+    """The same for one plain number."""
+    p = probability
+    if p < CERTAINTY:
+        p = CERTAINTY
+    elif p > 1 - CERTAINTY:
+        p = 1 - CERTAINTY
+    return math.log(p / (1 - p))
+
+
+#: No log-odds are ever further from 0.
+MOST = -logit_one(0.0)
+
+
 def expit(log_odds: FloatArray) -> FloatArray:
     """Probabilities of log-odds."""
     return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+
+def expit_one(log_odds: float) -> float:
+    """The same for one plain number."""
+    return 1 / (1 + math.exp(-log_odds))
 
 
 def standards(features: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -104,13 +135,14 @@ def fit_logistic(
     constant = (labels.sum() + 1) / (n + 2)
     if labels.max() <= 0 or labels.min() >= 1:
         zeros = np.zeros(features.shape[1])
-        return Logistic(low, high, mean, scale, zeros, float(logit(constant)))
+        return Logistic(low, high, zeros, logit_one(constant))
     x = (features - mean) / scale
     coef, intercept = _solve(x, labels, strength)
     while (falling := np.flatnonzero(coef[:rising] < 0)).size:
         x[:, falling] = 0.0
         coef, intercept = _solve(x, labels, strength)
-    return Logistic(low, high, mean, scale, coef, intercept)
+    coef = coef / scale
+    return Logistic(low, high, coef, intercept - float(mean @ coef))
 
 
 def _solve(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:

@@ -26,9 +26,9 @@ def known_logprobs(answer: Answer) -> FloatArray | None:
     if answer.logprobs is None:
         return None
     values = np.asarray(answer.logprobs, dtype=float)
-    if not values.size or np.isnan(values).any():
-        return None
-    return np.asarray(np.clip(values, FLOOR, 0.0))
+    # What is clipped keeps its NaNs, and so does its least.
+    known = np.minimum(np.maximum(values, FLOOR), 0.0)
+    return known if values.size and not math.isnan(np.minimum.reduce(known)) else None
 
 
 def logprob_features(answers: Sequence[Answer]) -> FloatArray:
@@ -37,21 +37,24 @@ def logprob_features(answers: Sequence[Answer]) -> FloatArray:
     Columns: mean, lowest, first and summed log-prob (the sum on a log scale), share of tokens
     below one half, standard deviation, geometric mean probability.
     """
-    return np.array([_row(answer) for answer in answers])
+    return np.array([logprob_row(answer) for answer in answers])
 
 
-def _row(answer: Answer) -> list[float]:
+def logprob_row(answer: Answer) -> list[float]:
+    """The same of one answer."""
     values = known_logprobs(answer)
     if values is None:
         return [math.nan] * 7
-    mean = float(values.mean())
+    n, total = len(values), float(np.add.reduce(values))
+    mean = total / n
+    apart = values - mean
     return [
         mean,
-        float(values.min()),
+        float(np.minimum.reduce(values)),
         float(values[0]),
-        math.log1p(-float(values.sum())),
-        float((values < _UNSURE).mean()),
-        float(values.std()),
+        math.log1p(-total),
+        np.count_nonzero(values < _UNSURE) / n,
+        math.sqrt(float(apart @ apart) / n),
         math.exp(mean),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from cascade_engine._registry import persistent
 from cascade_engine.estimators._logistic import (
-    CERTAINTY,
+    MOST,
     Logistic,
     expit,
     fit_logistic,
@@ -32,7 +33,7 @@ _MOST_ROWS = 20_000
 #: Inverse penalty, were every query looked at once.
 _STRENGTH = 0.1
 #: Log-odds where there is no answer to take the highest of.
-_NONE = -7.0
+NONE = -7.0
 
 
 @persistent("Pooling.seen")
@@ -56,29 +57,30 @@ class Seen:
         return Seen(self.ante[rows], self.own[rows], agreement)
 
 
-def pooled_features(
-    seen: Seen, run: Sequence[int], waiting: Sequence[int]
-) -> tuple[FloatArray, FloatArray]:
-    """Features of the s models run, (n, s, a), and of the w waiting ones, (n, w, b).
+def answered_features(seen: Seen, run: Sequence[int]) -> FloatArray:
+    """Features of the s models run, (n, s, a).
 
     The same for any set of models, so that one regression serves them all: sums and maxima over the
     others' log-odds, those that agree and those that do not apart.
     """
     ante, own = seen.ante[:, run], seen.own[:, run]
-    n, s = own.shape
     surprise = own - ante
-    others = max(s - 1, 1)
-    answered = [own, ante, (surprise.sum(axis=1, keepdims=True) - surprise) / others]
-    shared = [surprise.mean(axis=1) if s else np.zeros(n)]
-    if seen.agreement is not None and s:
-        alike = seen.agreement[:, run][:, :, run]
-        answered += _compared(own, alike)
-        shared += _company(own, alike)
-    elif seen.agreement is not None:
-        shared += [np.zeros(n)] * 4 + [np.full(n, _NONE)] * 2
+    others = max(own.shape[1] - 1, 1)
+    features = [own, ante, (surprise.sum(axis=1, keepdims=True) - surprise) / others]
+    if seen.agreement is not None:
+        features += _compared(own, seen.agreement[:, run][:, :, run])
+    return np.stack(features, axis=2)
+
+
+def waiting_features(seen: Seen, run: Sequence[int], waiting: Sequence[int]) -> FloatArray:
+    """Features of the w models waiting once s have run, at least one, (n, w, b)."""
+    own = seen.own[:, run]
+    shared = [(own - seen.ante[:, run]).mean(axis=1)]
+    if seen.agreement is not None:
+        shared += _company(own, seen.agreement[:, run][:, :, run])
     rest = seen.ante[:, waiting]
     again = [np.broadcast_to(one[:, None], rest.shape) for one in shared]
-    return np.stack(answered, axis=2), np.stack([rest, *again], axis=2)
+    return np.stack([rest, *again], axis=2)
 
 
 def _compared(own: FloatArray, alike: FloatArray) -> list[FloatArray]:
@@ -96,8 +98,8 @@ def _compared(own: FloatArray, alike: FloatArray) -> list[FloatArray]:
         (differ * theirs).sum(axis=2),
         pairs,
         differ.sum(axis=2),
-        np.where(agree > 0.5, theirs, _NONE).max(axis=2),  # noqa: PLR2004
-        np.where(differ > 0.5, theirs, _NONE).max(axis=2),  # noqa: PLR2004
+        np.where(agree > 0.5, theirs, NONE).max(axis=2),  # noqa: PLR2004
+        np.where(differ > 0.5, theirs, NONE).max(axis=2),  # noqa: PLR2004
         total / max((s - 1) * (s - 2), 1),
     ]
 
@@ -135,21 +137,19 @@ def _clusters(own: FloatArray, alike: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 @persistent("Pooling.bank")
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bank:
     """Logistic regressions for f folds and k models at once; arrays are (f, k, d) or (f, k)."""
 
     low: FloatArray
     high: FloatArray
-    mean: FloatArray
-    scale: FloatArray
     coef: FloatArray
     intercept: FloatArray
 
     @classmethod
     def of(cls, fits: Sequence[Sequence[Logistic]]) -> Bank:
         """From fits by fold and model."""
-        names = ("low", "high", "mean", "scale", "coef", "intercept")
+        names = ("low", "high", "coef", "intercept")
         return cls(*(np.array([[getattr(f, n) for f in row] for row in fits]) for n in names))
 
     def logit(self, fold: IntArray, models: Sequence[int], x: FloatArray) -> FloatArray:
@@ -158,15 +158,19 @@ class Bank:
         for one in np.unique(fold):
             rows = fold == one
             at = (one, list(models))
-            seen = np.clip(x[rows], self.low[at], self.high[at])
-            slope = self.coef[at] / self.scale[at]
-            out[rows] = ((seen - self.mean[at]) * slope).sum(axis=2) + self.intercept[at]
-        ceiling = -float(logit(CERTAINTY))
-        return np.clip(out, -ceiling, ceiling)
+            seen = np.minimum(np.maximum(x[rows], self.low[at]), self.high[at])
+            out[rows] = (seen * self.coef[at]).sum(axis=2) + self.intercept[at]
+        return np.minimum(np.maximum(out, -MOST), MOST)
+
+    @cached_property
+    def last(self) -> list[Logistic]:
+        """Of each model the regression that is fitted on all folds."""
+        arrays = (self.low[-1], self.high[-1], self.coef[-1], self.intercept[-1].tolist())
+        return [Logistic(*each) for each in zip(*arrays, strict=True)]
 
 
 @persistent("Pooling")
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pooling:
     """What is learned of several answers together.
 
@@ -185,17 +189,25 @@ class Pooling:
 
         With no other answer the estimates stand as they are: they are calibrated.
         """
-        rest = [i for i in range(seen.ante.shape[1]) if i not in run]
-        out = np.where(np.isin(np.arange(seen.ante.shape[1]), run), seen.own, seen.ante)
-        if not run:
-            return out
-        answered, waiting = pooled_features(seen, run, rest)
-        if len(run) > 1:
-            bank = self.answered[min(len(run) - 1, _CLASSES) - 1]
-            out[:, list(run)] = bank.logit(folds, run, answered)
-        if rest:
-            out[:, rest] = self.waiting[min(len(run), _CLASSES) - 1].logit(folds, rest, waiting)
+        out = seen.ante.copy()
+        out[:, run] = seen.own[:, run]
+        if bank := self.after(self.answered, len(run) - 1):
+            out[:, run] = bank.logit(folds, run, answered_features(seen, run))
+        rest = [i for i in range(out.shape[1]) if i not in run]
+        if rest and (bank := self.after(self.waiting, len(run))):
+            out[:, rest] = bank.logit(folds, rest, waiting_features(seen, run, rest))
         return out
+
+    @cached_property
+    def shares(self) -> list[float]:
+        """`resolution` in plain numbers."""
+        shares: list[float] = self.resolution.tolist()
+        return shares
+
+    @staticmethod
+    def after(banks: Sequence[Bank], others: int) -> Bank | None:
+        """The regressions for so many other answers; None where there is none."""
+        return banks[min(others, _CLASSES) - 1] if others > 0 else None
 
 
 def fit_pooled(seen: Seen, quality: FloatArray, folds: IntArray, seed: int) -> Pooling:
@@ -224,9 +236,10 @@ class _Fitting:
         k = self.quality.shape[1]
         rows: list[list[tuple[FloatArray, IntArray]]] = [[] for _ in range(k)]
         for run, some in self._looks(others + answered, answered=answered):
-            rest = [] if answered else [i for i in range(k) if i not in run]
-            x = pooled_features(self.seen.at(some), run, rest)[0 if answered else 1]
-            for at, i in enumerate(run if answered else rest):
+            seen = self.seen.at(some)
+            of = run if answered else tuple(i for i in range(k) if i not in run)
+            x = answered_features(seen, run) if answered else waiting_features(seen, run, of)
+            for at, i in enumerate(of):
                 rows[i].append((x[:, at], some))
         fits = [self._fit(i, own) for i, own in enumerate(rows)]
         return Bank.of(list(zip(*fits, strict=True)))

@@ -13,9 +13,10 @@ from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import ExAnteEstimator
 from cascade_engine.estimators._logistic import (
-    CERTAINTY,
+    MOST,
     _solve,
     expit,
+    expit_one,
     group_folds,
     log_loss,
     logit,
@@ -35,7 +36,6 @@ __all__ = ["STRENGTHS", "RegressionEstimator", "Regressions", "TextFeatures"]
 
 #: Inverse penalties that are tried, scikit-learn's `C`.
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-_LARGEST = float(-logit(CERTAINTY))
 #: A shared space as a whole varies as much as so many features with a scale of their own.
 _SPACE_VARIANCE = 9.0
 _CONSTANT = 1e-9
@@ -107,9 +107,15 @@ class Regressions:
 
     def logit(self, features: FloatArray) -> FloatArray:
         """Log-odds of n rows of features, shape (n, k)."""
+        return np.asarray(np.minimum(np.maximum(self._line(features), -MOST), MOST))
+
+    def logit_one(self, features: FloatArray) -> list[float]:
+        """Log-odds of one row of features, shape (d,): k plain numbers."""
+        return [min(max(x, -MOST), MOST) for x in self._line(features).tolist()]
+
+    def _line(self, features: FloatArray) -> FloatArray:
         seen = np.minimum(np.maximum(features, self.low), self.high)
-        log_odds = seen @ self.coef + self.intercept
-        return np.asarray(np.minimum(np.maximum(log_odds, -_LARGEST), _LARGEST))
+        return np.asarray(seen @ self.coef + self.intercept)
 
     def loss(self, table: Table) -> float:
         """Log loss, summed over rows and mean over models."""
@@ -214,10 +220,18 @@ class RegressionEstimator(ExAnteEstimator):
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected quality of each model's answer, shape (n, k)."""
+        features = self._features(queries)
+        return expit(self._regressions.logit(features))
+
+    def predict_one(self, query: Query) -> list[float]:
+        """The same for one query, by the same regressions on a single row."""
+        features = self._features([query])[0]
+        return [expit_one(x) for x in self._regressions.logit_one(features)]
+
+    def _features(self, queries: Sequence[Query]) -> FloatArray:
         if not hasattr(self, "models_"):
             raise NotFittedError(f"{type(self).__name__} has not been fitted: call fit first")
-        features = self._learned.transform([query.text for query in queries])
-        return expit(self._regressions.logit(features))
+        return self._learned.transform([query.text for query in queries])
 
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
         """As `ExAnteEstimator.cross_predict`, with features learned once: they see no labels."""

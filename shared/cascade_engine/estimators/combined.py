@@ -13,11 +13,13 @@ from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators._base import (
     AnswerSignal,
     ExAnteEstimator,
+    Following,
     QualityEstimator,
     rows_where,
 )
 from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks, fit_few
 from cascade_engine.estimators._correlation import fit_correlation, remaining
+from cascade_engine.estimators._following import CombinedFollowing
 from cascade_engine.estimators._logistic import expit, group_folds, logit, one_thread
 from cascade_engine.estimators._pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.agreement import Agreement
@@ -60,7 +62,7 @@ class _Evidence:
 
 @persistent("CombinedEstimator.fit")
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
     """What is learned, in the order in which it is used."""
 
     before: list[ExAnteEstimator]
@@ -165,7 +167,7 @@ class CombinedEstimator(QualityEstimator):
         seen = Seen(ante, own, self._compare_all(data))
         pooling = fit_pooled(seen, data.quality, folds, self.seed)
         correlation = fit_correlation(expit(ante), expit(own)) if self.correlated else None
-        self._fit = _Fit(before, ante_fits, own_fits, pooling, correlation)
+        self._fit = Fit(before, ante_fits, own_fits, pooling, correlation)
         self._cross = _Evidence(data.queries, seen, {}, folds)
 
     def _own_blocks(
@@ -186,7 +188,7 @@ class CombinedEstimator(QualityEstimator):
         ]
         return self.agreement.table(finals)
 
-    def _fitted(self) -> _Fit:
+    def _fitted(self) -> Fit:
         try:
             return self._fit
         except AttributeError:
@@ -229,6 +231,10 @@ class CombinedEstimator(QualityEstimator):
             quality[rows] = expit(pooling.log_odds(seen, columns, evidence.folds[rows]))
         spread = pooling.resolution * quality * (1 - quality)
         return quality, np.where(run, 0.0, np.sqrt(spread))
+
+    def follow(self, query: Query) -> Following:
+        """One query in plain numbers."""
+        return CombinedFollowing(self, self._fitted(), query)
 
     def correlation(self, run: BoolArray) -> FloatArray | None:
         """What the answers of the models run leave of it, if it is `correlated`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +107,12 @@ class PoissonCostEstimator(CostEstimator):
         self._check_fitted()
         return self._curve(*self._read(queries))
 
+    def predict_one(self, query: Query) -> list[float]:
+        """The same for one query, in plain numbers where those are quicker."""
+        self._check_fitted()
+        _, features = self._read([query])
+        return self._curve.one(float(query.length), features[0])
+
     def cross_predict(self) -> FloatArray:
         """Expected cost on the fitting data, each row by a fit that has not seen it; (n, k).
 
@@ -119,13 +127,14 @@ class PoissonCostEstimator(CostEstimator):
             raise NotFittedError("PoissonCostEstimator has not been fitted: call fit first")
 
     def _read(self, queries: Sequence[Query]) -> tuple[FloatArray, FloatArray]:
+        """Lengths (n,), and features (n, d): those of the text, and the logarithm of the length."""
         length = _lengths(queries)
         words = self.query_features.transform([query.text for query in queries])
-        return length, np.column_stack([words, np.log1p(length)])
+        return length, np.concatenate([words, np.log1p(length)[:, None]], axis=1)
 
 
 @persistent("PoissonCostEstimator.curve")
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Curve:
     """A fitted line times a factor, for k models on d features."""
 
@@ -136,24 +145,42 @@ class _Curve:
     floor: FloatArray
     longest: float
     seen: tuple[FloatArray, FloatArray]
-    mean: FloatArray
-    scale: FloatArray
     coef: FloatArray
     constant: FloatArray
 
     def __call__(self, length: FloatArray, features: FloatArray) -> FloatArray:
         """Expected cost of n queries, (n,) and (n, d) to (n, k)."""
         near = self.line(np.minimum(length, self.longest))
-        log_factor = self.constant + self.scaled(features) @ self.coef
-        factor = np.exp(np.clip(log_factor, -_LARGEST_LOG, _LARGEST_LOG))
-        within = np.clip(near * factor, self.lowest, self.highest)
-        return np.asarray(within * (self.line(length) / near))
+        log_factor = self.log_factor(features)
+        factor = np.exp(np.minimum(np.maximum(log_factor, -_LARGEST_LOG), _LARGEST_LOG))
+        cost = np.minimum(np.maximum(near * factor, self.lowest), self.highest)
+        return np.asarray(cost * (self.line(length) / near))
+
+    def one(self, length: float, features: FloatArray) -> list[float]:
+        """The same for one query, features of shape (d,)."""
+        close = min(length, self.longest)
+        costs = []
+        for log_factor, line in zip(self.log_factor(features).tolist(), self._lines, strict=True):
+            slope, intercept, floor, lowest, highest = line
+            near = max(intercept + close * slope, floor)
+            factor = math.exp(min(max(log_factor, -_LARGEST_LOG), _LARGEST_LOG))
+            cost = min(max(near * factor, lowest), highest)
+            longer = length != close
+            costs.append(cost * max(intercept + length * slope, floor) / near if longer else cost)
+        return costs
+
+    @cached_property
+    def _lines(self) -> list[tuple[float, ...]]:
+        columns = (self.slope, self.intercept, self.floor, self.lowest, self.highest)
+        return [*zip(*(column.tolist() for column in columns), strict=True)]
 
     def line(self, length: FloatArray) -> FloatArray:
         return np.maximum(self.intercept + np.outer(length, self.slope), self.floor)
 
-    def scaled(self, features: FloatArray) -> FloatArray:
-        return np.asarray((np.clip(features, *self.seen) - self.mean) / self.scale)
+    def log_factor(self, features: FloatArray) -> FloatArray:
+        least, most = self.seen
+        within = np.minimum(np.maximum(features, least), most)
+        return np.asarray(within @ self.coef + self.constant)
 
 
 def _fit_curve(
@@ -161,7 +188,6 @@ def _fit_curve(
 ) -> _Curve:
     """Costs (n, k) of queries of these lengths (n,) and features (n, d)."""
     slope, intercept, lowest = _line(length, cost)
-    mean, scale = standards(features)
     average, k = cost.mean(axis=0), cost.shape[1]
     line = _Curve(
         slope=slope,
@@ -172,15 +198,14 @@ def _fit_curve(
         floor=np.where(average > 0, np.maximum(lowest, _LEAST * average), 1.0),
         longest=float(length.max()),
         seen=(features.min(axis=0), features.max(axis=0)),
-        mean=mean,
-        scale=scale,
         coef=np.zeros((features.shape[1], k)),
         constant=np.zeros(k),
     )
-    x, exposure = line.scaled(features), line.line(length)
+    mean, scale = standards(features)
+    x, exposure = (features - mean) / scale, line.line(length)
     fits = [_fit_factor(x, cost[:, i], exposure[:, i], penalty) for i in range(k)]
-    coef, constant = zip(*fits, strict=True)
-    return replace(line, coef=np.column_stack(coef), constant=np.array(constant))
+    coef = np.column_stack([one for one, _ in fits]) / scale[:, None]
+    return replace(line, coef=coef, constant=np.array([one for _, one in fits]) - mean @ coef)
 
 
 def _fit_factor(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._failing import certainly_fails
+from cascade_engine._refusals import refuses
 from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators._base import QualityEstimator
@@ -24,6 +26,7 @@ __all__ = ["PriorEstimator"]
 
 @dataclass(slots=True)
 class _Evidence:
+    queries: Sequence[Query]
     post: FloatArray  # (n, k), NaN until a model has answered
 
 
@@ -32,7 +35,11 @@ class PriorEstimator(QualityEstimator):
     """Priors, and after an answer the geometric mean of its token probabilities.
 
     It learns nothing and is not calibrated: it is what a router goes by until it is fitted. An
-    answer without log-probs keeps its prior.
+    answer without log-probs keeps its prior: so do many providers' tool calls. A refusal, or
+    "I don't know", is worth no more than the prior, however sure: its tokens tell how sure the
+    model is of refusing. An answer that certainly fails is worth 0: it is empty, cut off at a limit
+    on its length, not in the form asked for, or calls a tool that is not on offer or with arguments
+    that do not fit.
 
     Args:
         models: number of models, k.
@@ -62,14 +69,23 @@ class PriorEstimator(QualityEstimator):
 
     def begin(self, queries: Sequence[Query]) -> _Evidence:
         """No answer yet."""
-        return _Evidence(np.full((len(queries), len(self.priors)), np.nan))
+        return _Evidence(queries, np.full((len(queries), len(self.priors)), np.nan))
 
     def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
-        """Takes each answer's confidence, its prior where that is unknown."""
-        values = [confidence(answer) for answer in answers]
+        """Takes each answer's confidence, its prior where that is unknown, 0 where it has failed."""
         prior = float(self.priors[model])
-        evidence.post[:, model] = [prior if value is None else value for value in values]
+        pairs = zip(evidence.queries, answers, strict=True)
+        evidence.post[:, model] = [_quality(query, answer, prior) for query, answer in pairs]
 
     def estimate(self, evidence: _Evidence, run: BoolArray) -> tuple[FloatArray, FloatArray]:
         """The confidence of models that ran, the prior of the others, and no spread."""
         return np.where(run, evidence.post, self.priors), np.zeros(run.shape)
+
+
+def _quality(query: Query, answer: Answer, prior: float) -> float:
+    if certainly_fails(query, answer):
+        return 0.0
+    sure = confidence(answer)
+    if sure is None:
+        return prior
+    return min(sure, prior) if refuses(answer.text, query.text) else sure

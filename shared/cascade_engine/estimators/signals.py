@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators._base import AnswerSignal
-from cascade_engine.estimators._logprob_features import logprob_features
-from cascade_engine.structure import structure_table
+from cascade_engine.estimators._logprob_features import logprob_features, logprob_row
+from cascade_engine.structure import structure_row, structure_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,11 @@ class LogprobSignal(AnswerSignal):
         del queries
         return logprob_features(answers)
 
+    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
+        """The same of one answer."""
+        del query
+        return logprob_row(answer)
+
 
 @persistent("EffortSignal")
 class EffortSignal(AnswerSignal):
@@ -53,11 +59,16 @@ class EffortSignal(AnswerSignal):
         del queries
         return np.array([_effort(answer.usage) for answer in answers])
 
+    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
+        """The same of one answer."""
+        del query
+        return _effort(answer.usage)
+
 
 def _effort(usage: Usage | None) -> list[float]:
     if usage is None:
-        return [np.nan, np.nan]
-    return [np.log1p(usage.output_tokens), np.log1p(usage.reasoning_tokens)]
+        return [math.nan, math.nan]
+    return [math.log1p(max(n, 0)) for n in (usage.output_tokens, usage.reasoning_tokens)]
 
 
 @persistent("StructureSignal")
@@ -85,9 +96,14 @@ class StructureSignal(AnswerSignal):
         table = structure_table(queries, answers, schema=self.schema, validator=self.validator)
         return np.where(np.isnan(table), _IN_ORDER, table)
 
+    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
+        """The same of one answer."""
+        row = structure_row(query, answer, schema=self.schema, validator=self.validator)
+        return [usual if math.isnan(x) else x for x, usual in zip(row, _IN_ORDER, strict=True)]
+
 
 #: What stands for a sign that does not apply: the four validities are good, all else is absent.
-_IN_ORDER = np.array([1.0] * 4 + [0.0] * 7)
+_IN_ORDER = (1.0,) * 4 + (0.0,) * 7
 
 
 @persistent("RecordedSignal", fields=("names",))

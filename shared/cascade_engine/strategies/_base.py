@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from cascade_engine._arrays import highest
+from cascade_engine._singly import Singly
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies._options import STOP, TIE, Options, Piece, hull_pieces
 
@@ -43,7 +45,7 @@ class TuningData:
     believe: Believe
 
 
-class Strategy(ABC):
+class Strategy(Singly, ABC):
     """Decides, step by step, which model to run next and whose answer to return.
 
     It decides at *lambda*, the price of cost in units of quality, which is fitted to a budget: the
@@ -58,6 +60,8 @@ class Strategy(ABC):
     max_depth: int | None = None
     #: Whether it decides alike whatever is believed of the query: advice is then not paid for.
     is_blind: bool = False
+
+    counterparts: ClassVar = {"decide_one": ("decide",)}
 
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""
@@ -157,8 +161,8 @@ class Strategy(ABC):
 
     def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
         """Models that might still run after `model`, whatever it answers; shape (k,)."""
-        if self.max_depth is not None and int(run.sum()) + 1 >= self.max_depth:
-            return np.zeros_like(available)
+        if self.max_depth is not None and np.count_nonzero(run) + 1 >= self.max_depth:
+            return np.zeros(available.shape, dtype=bool)
         after = available.copy()
         after[model] = False
         return after
@@ -171,11 +175,26 @@ class Strategy(ABC):
             available: which may still be run, `model` among them, shape (k,).
             model: column number.
         """
-        return not run.any() and not self.reachable(run, available, model).any()
+        further = self.reachable(run, available, model)
+        return not (np.count_nonzero(run) or np.count_nonzero(further))
 
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
         """Whose answer to return: the highest estimate among the models run, the first of ties."""
         return np.asarray(np.where(run, estimates.quality, -np.inf).argmax(axis=1))
+
+    def choose_one(
+        self,
+        quality: Sequence[float],
+        sd: Sequence[float],
+        cost: Sequence[float],
+        *,
+        run: Sequence[bool],
+    ) -> int:
+        """`choose` for one query, on plain numbers."""
+        if type(self).choose is Strategy.choose:
+            return max(compress(range(len(run)), run), key=quality.__getitem__)
+        estimates = Estimates(*(np.array([row], dtype=float) for row in (quality, sd, cost)))
+        return int(self.choose(estimates, np.array([run], dtype=bool))[0])
 
 
 def _runs(row: IntArray, at: IntArray, action: IntArray) -> Iterator[Piece]:

@@ -141,20 +141,16 @@ class FittedValueIteration(Strategy):
         if len(ran) >= int(self.max_depth or 1):
             return STOP
         values = self._learned_values()
-        known = tuple(i for i in ran if i in values.pool)
-        gains = values.gains_one(known, quality, cost, lam) if known in values.states else {}
+        known = tuple([i for i in ran if i in values.pool])
+        gains = values.gains_one(known, quality, sd, cost, lam) if known in values.states else {}
         # The value of an answer outside the pool was not learned.
         least = max(quality[i] for i in ran) if ran and not known else 0.0
-        best = max((i for i in gains if available[i]), key=gains.__getitem__, default=STOP)
+        best = max([i for i in gains if available[i]], key=gains.__getitem__, default=STOP)
         if ran:
             return best if best != STOP and gains[best] - least > 0 else STOP
         # Something must run: where no model that was planned for can, the best by itself.
-        free = (i for i, yes in enumerate(available) if yes)
-        return (
-            best
-            if best != STOP
-            else max(free, key=lambda i: quality[i] - lam * cost[i], default=STOP)
-        )
+        alone = {i: quality[i] - lam * cost[i] for i, yes in enumerate(available) if yes}
+        return max(alone, key=alone.__getitem__, default=STOP) if best == STOP else best
 
 
 def _some(n: int, models: int, depth: int) -> IntArray:
