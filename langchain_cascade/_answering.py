@@ -9,19 +9,24 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from cascade_engine import Session, adrive, drive
 from langchain_cascade._asking import Asking
-from langchain_cascade._binding import BOUND, Bound, offered, schema_of
+from langchain_cascade._binding import BOUND, Bound, form_of, offered
+from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._live import Live
+from langchain_cascade._logged import OF_QUERY
 from langchain_cascade._messages import query_of, with_record
 from langchain_cascade._options import forced
 from langchain_cascade._runs import RUN, Run, astreamed, run_below, streamed
 from langchain_cascade._settings import Settings
+from langchain_cascade._tracing import aend, end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.messages import BaseMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk
+
+    from cascade_engine import Trace
 
 __all__ = ["Answering"]
 
@@ -37,10 +42,7 @@ class Answering(Settings):
         **kwargs: Any,
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
-        asking, session = self._opened(run, messages, stop, kwargs)
-        drive(session, asking.ask)
-        run.announce(session)
-        return _result(session)
+        return _result(*self._answered(run, messages, stop, kwargs))
 
     async def _agenerate(
         self,
@@ -50,11 +52,7 @@ class Answering(Settings):
         **kwargs: Any,
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
-        await self._prepare(run.options)
-        asking, session = self._opened(run, messages, stop, kwargs)
-        await adrive(session, asking.aask)
-        await run.aannounce(session)
-        return _result(session)
+        return _result(*await self._aanswered(run, messages, stop, kwargs))
 
     def _stream(
         self,
@@ -67,6 +65,7 @@ class Answering(Settings):
         asking, session = self._opened(run, messages, stop, kwargs)
         live = Live(session)
         while (call := session.pending) is not None:
+            live.start()
             try:
                 if call.final:
                     run.announce(session)
@@ -78,11 +77,11 @@ class Answering(Settings):
                     answer = live.end(call)
                 else:
                     answer = asking.ask(call)
-            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+            except Exception as error:  # noqa: BLE001  the session takes it
                 live.failed(error)
             else:
                 session.answer(answer)
-        run.announce(session)
+        end(asking)
         yield from live.close()
 
     async def _astream(
@@ -97,6 +96,7 @@ class Answering(Settings):
         asking, session = self._opened(run, messages, stop, kwargs)
         live = Live(session)
         while (call := session.pending) is not None:
+            live.start()
             try:
                 if call.final:
                     await run.aannounce(session)
@@ -111,13 +111,51 @@ class Answering(Settings):
                     answer = live.end(call)
                 else:
                     answer = await asking.aask(call)
-            except Exception as error:  # noqa: BLE001, PERF203  the session takes it
+            except Exception as error:  # noqa: BLE001  the session takes it
                 live.failed(error)
             else:
                 session.answer(answer)
-        await run.aannounce(session)
+        await aend(asking)
         for shown in live.close():
             yield shown
+
+    def _answered(
+        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[AIMessage, Trace]:
+        """The chosen child's message, and how it came about."""
+        asking, session = self._opened(run, messages, stop, kwargs)
+        trace = drive(session, asking.ask, fatal=stops_the_graph)
+        end(asking)
+        return session.result.payload, trace
+
+    async def _aanswered(
+        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[AIMessage, Trace]:
+        """The same, without blocking the event loop."""
+        await self._prepare(run.options)
+        asking, session = self._opened(run, messages, stop, kwargs)
+        trace = await adrive(session, asking.aask, fatal=stops_the_graph)
+        await aend(asking)
+        return session.result.payload, trace
+
+    def join_shadows(self, timeout: float | None = None) -> bool:
+        """Waits until the cascade has played all that is under way in shadow mode.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
+                awaited.
+        """
+        return self._shadows.join(timeout)
+
+    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
+        """The same, without blocking the event loop."""
+        return await self._shadows.ajoin(timeout)
 
     def _opened(
         self,
@@ -133,16 +171,17 @@ class Answering(Settings):
         if bound is not None and kwargs.get("tools") is bound.tools:
             del kwargs["tools"]  # the children have them in their own format
             children, query = bound.children, query_of(messages, bound.offered, bound.schema)
+            told: dict[str, Any] = {"tools": bound.tools, "binding": bound.told}
         else:
-            schema = schema_of(kwargs.get("response_format"))
-            query = query_of(messages, offered(kwargs.get("tools")), schema)
-        session = self._session(query, chosen, children)
+            tools = offered(kwargs.get("tools"))
+            query = query_of(messages, tools, form_of(kwargs, tools))
+            told = {name: kwargs[name] for name in OF_QUERY if name in kwargs}
+        session, shadow = self._opens(query, chosen, children)
         options = {**self._parameters, **kwargs}
         if stop is not None:
             options["stop"] = stop
-        return Asking(self, run, messages, children, options, session), session
+        return Asking(self, run, messages, children, options, session, told, shadow), session
 
 
-def _result(session: Session) -> ChatResult:
-    message = with_record(session.result.payload, session.trace)
-    return ChatResult(generations=[ChatGeneration(message=message)])
+def _result(message: AIMessage, trace: Trace) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=with_record(message, trace))])

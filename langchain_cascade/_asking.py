@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import aclosing, closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
@@ -12,16 +13,18 @@ from langchain_core.runnables import RunnableSequence
 
 from cascade_engine._retrying import Retrying
 from langchain_cascade._adapting import adapt
+from langchain_cascade._drafting import Draft
 from langchain_cascade._histories import readable_by
 from langchain_cascade._messages import answer_of, as_message
-from langchain_cascade._runs import surrounded_by
+from langchain_cascade._runs import astreamed, streamed, surrounded_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from langchain_core.messages import BaseMessage
 
     from cascade_engine import Answer, Call, Session
+    from cascade_engine._shadowing import Shadow
     from langchain_cascade._runs import Run
     from langchain_cascade._settings import Settings
 
@@ -39,6 +42,8 @@ class Asking:
         children: by name, prepared for this call: with tools, say.
         options: keywords of the children's calls.
         session: what decides, None when all are asked anyway.
+        told: what else is asked, as JSON values for a log: tools, and the form of the answer.
+        shadow: what the cascade is to play once this call, by the incumbent, has been answered.
     """
 
     cascade: Settings
@@ -47,6 +52,8 @@ class Asking:
     children: Mapping[str, Any]
     options: dict[str, Any]
     session: Session | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+    shadow: Shadow | None = None
 
     def ask(self, call: Call) -> Answer:
         """Makes one call."""
@@ -54,14 +61,19 @@ class Asking:
         if self.session is not None and not call.is_advice:
             self.run.announce(self.session)
         config = self.run.child(call.model)
-        pauses = self._retrying.pauses()
+        pauses: Iterator[float] | None = None
         start = time.perf_counter()
         while True:
             try:
-                with surrounded_by(config):
-                    output = asked.invoke(messages, config, **options)
+                if watched := self.watched:
+                    draft = Draft(watched, call, messages)
+                    output = _drafted(draft, asked.stream(messages, config, **options), config)
+                else:
+                    with surrounded_by(config):
+                        output = asked.invoke(messages, config, **options)
                 break
             except Exception as error:
+                pauses = pauses or self._retrying.pauses()
                 pause = self._retrying.pause(error, pauses)
                 if pause is None:
                     raise
@@ -74,19 +86,30 @@ class Asking:
         if self.session is not None and not call.is_advice:
             await self.run.aannounce(self.session)
         config = self.run.child(call.model)
-        pauses = self._retrying.pauses()
+        pauses: Iterator[float] | None = None
         start = time.perf_counter()
         while True:
             try:
-                with surrounded_by(config):
-                    output = await asked.ainvoke(messages, config, **options)
+                if watched := self.watched:
+                    draft = Draft(watched, call, messages)
+                    chunks = asked.astream(messages, config, **options)
+                    output = await _adrafted(draft, chunks, config)
+                else:
+                    with surrounded_by(config):
+                        output = await asked.ainvoke(messages, config, **options)
                 break
             except Exception as error:
+                pauses = pauses or self._retrying.pauses()
                 pause = self._retrying.pause(error, pauses)
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
         return self.read(call, output, time.perf_counter() - start)
+
+    @property
+    def watched(self) -> Session | None:
+        """The session, if its pending call is to be streamed and may be broken off."""
+        return self.session if self.session is not None and self.session.may_abandon else None
 
     @property
     def _retrying(self) -> Retrying:
@@ -107,6 +130,22 @@ class Asking:
     def read(self, call: Call, output: Any, seconds: float) -> Answer:
         """What the engine wants to know of a child's output."""
         return answer_of(as_message(call.model, output), seconds)
+
+
+def _drafted(draft: Draft, chunks: Any, config: Any) -> Any:
+    """The child's message, asked for by streaming."""
+    with closing(chunks):
+        for chunk in streamed(chunks, config):
+            draft.take(chunk)
+    return draft.message
+
+
+async def _adrafted(draft: Draft, chunks: Any, config: Any) -> Any:
+    """The same, without blocking the event loop."""
+    async with aclosing(astreamed(chunks, config)) as passing:
+        async for chunk in passing:
+            draft.take(chunk)
+    return draft.message
 
 
 def _with_keywords(chain: Any, options: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,16 @@ from cascade_engine._chats import tools_of
 from langchain_cascade._adapting import adapt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.runnables import Runnable
 
-__all__ = ["BOUND", "Bound", "bind", "offered", "schema_of", "supporting", "tool_of"]
+__all__ = ["BOUND", "Bound", "bind", "form_of", "offered", "schema_of", "supporting", "tool_of"]
 
 #: The call keyword under which the bound children travel to where they are called.
 BOUND = "cascade_bound"
+#: The schema that no answer in words fits.
+_NO_WORDS = {"not": {}}
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ def bind(
     """
     children = supporting(models, lambda chat: chat.bind_tools(tools, **options), "tools")
     formatted = [_formatted(tool) for tool in tools]
+    described = offered(formatted)
     schema = schema_of(options.get("response_format"))
     told = {key: schema if key == "response_format" else v for key, v in options.items()}
-    return Bound(children, formatted, told, offered(formatted), schema)
+    return Bound(children, formatted, told, described, form_of(options, described))
 
 
 def supporting(
@@ -101,8 +105,29 @@ def tool_of(tool: Any) -> dict[str, Any] | None:
 
 
 def offered(tools: Any) -> tuple[Mapping[str, Any], ...]:
-    """The tools as `Query.tools` has them: those with a name and a schema of the arguments."""
-    return tuple(tool for tool in tools_of(tools) if "name" in tool and "parameters" in tool)
+    """The tools as `Query.tools` has them; a provider's own that has no name is an empty mapping."""
+    return tuple(tool if "name" in tool else {} for tool in tools_of(tools))
+
+
+def form_of(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
+    """The JSON schema of an answer in words, None where it is free; see `schema_of`.
+
+    Args:
+        options: keywords of a call, `response_format` and `tool_choice` among them.
+        tools: those on offer.
+    """
+    if _has_to_call(options.get("tool_choice"), tools):
+        return _NO_WORDS
+    return schema_of(options.get("response_format"))
+
+
+def _has_to_call(choice: Any, tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a tool has to be called; a provider's own may be called out of sight."""
+    if not tools or not all(tools):
+        return False
+    if isinstance(choice, Mapping):
+        return choice.get("type") in {"any", "function", "tool"}
+    return choice is True or choice in ["any", "required", *(tool["name"] for tool in tools)]
 
 
 def schema_of(wanted: Any) -> Mapping[str, Any] | None:

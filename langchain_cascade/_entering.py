@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
+from langchain_cascade._answering import Answering
 from langchain_cascade._binding import BOUND, Bound
-from langchain_cascade._messages import named
+from langchain_cascade._direct import directly, is_streamed
+from langchain_cascade._messages import answer_to, named, shown
 from langchain_cascade._runs import RUN, Run, open_run, run_below
-from langchain_cascade._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Entering"]
 
 
-class Entering(Settings):
+class Entering(Answering):
     """The part of `CascadeRoutingLLM` that is called.
 
     LangChain hands neither the configuration nor the run to `_generate` and `_stream`, so they are
@@ -31,31 +33,55 @@ class Entering(Settings):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answers; see the class."""
-        config, kwargs[RUN] = open_run(config, self, is_async=False)
-        return named(super().invoke(input, config, **kwargs))
+        kwargs.pop(RUN, None)  # of a stream that is none
+        config, run = open_run(config, self, is_async=False)
+        messages = directly(self, run, input, kwargs, is_async=False)
+        if messages is not None:
+            found = self._answered(run, messages, kwargs.pop("stop", None), kwargs)
+            return answer_to(*found, run.message_id)
+        return named(super().invoke(input, config, **{**kwargs, RUN: run}))
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answers without blocking the event loop; see the class."""
-        config, kwargs[RUN] = open_run(config, self, is_async=True)
-        return named(await super().ainvoke(input, config, **kwargs))
+        kwargs.pop(RUN, None)
+        config, run = open_run(config, self, is_async=True)
+        messages = directly(self, run, input, kwargs, is_async=True)
+        if messages is not None:
+            found = await self._aanswered(run, messages, kwargs.pop("stop", None), kwargs)
+            return answer_to(*found, run.message_id)
+        return named(await super().ainvoke(input, config, **{**kwargs, RUN: run}))
 
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
         """Answers chunk by chunk; see the class."""
-        config, kwargs[RUN] = open_run(config, self, is_async=False)
-        for chunk in super().stream(input, config, **kwargs):
-            yield cast("AIMessageChunk", named(chunk))
+        config, run = open_run(config, self, is_async=False)
+        kwargs[RUN], identifier = run, run.stream_id
+        messages = directly(self, run, input, kwargs, is_async=False)
+        if messages is None or not is_streamed(self):
+            for chunk in super().stream(input, config, **kwargs):
+                yield cast("AIMessageChunk", named(chunk))
+            return
+        for piece in self._stream(messages, kwargs.pop("stop", None), **kwargs):
+            yield shown(piece, identifier)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         """Answers chunk by chunk, without blocking the event loop; see the class."""
-        config, kwargs[RUN] = open_run(config, self, is_async=True)
-        async for chunk in super().astream(input, config, **kwargs):
-            yield cast("AIMessageChunk", named(chunk))
+        config, run = open_run(config, self, is_async=True)
+        kwargs[RUN], identifier = run, run.stream_id
+        messages = directly(self, run, input, kwargs, is_async=True)
+        if messages is None or not is_streamed(self):
+            async for chunk in super().astream(input, config, **kwargs):
+                yield cast("AIMessageChunk", named(chunk))
+            return
+        pieces: Any = self._astream(messages, kwargs.pop("stop", None), **kwargs)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield shown(piece, identifier)
 
     def stream_events(
         self,

@@ -21,11 +21,11 @@ from langchain_core.tracers.context import _configure_hooks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["without_tokens"]
+__all__ = ["STREAMING", "without_tokens"]
 
 _TOKENS = ("on_llm_new_token", "on_stream_event")
 #: Handlers that turn a run's tokens into a stream, and have no use without them.
-_STREAMING = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
+STREAMING = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 #: Handlers that keep a child's tokens with the child's run.
 _TRACERS = (BaseTracer, AsyncBaseTracer)
 
@@ -38,7 +38,7 @@ def without_tokens(
     return [
         cast("BaseCallbackHandler", deaf(handler)) if _is_to_be_deaf(handler) else handler
         for handler in handlers
-        if not isinstance(handler, _STREAMING)
+        if not isinstance(handler, STREAMING)
     ]
 
 

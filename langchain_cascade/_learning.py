@@ -11,11 +11,10 @@ from cascade_engine import Call, CascadeDataset, Evaluation, NotFittedError, eva
 from cascade_engine._call_options import Sessions
 from cascade_engine._evaluation import beside_mixing
 from cascade_engine._gathering import Children, Gathering
-from cascade_engine._records import content_key
 from cascade_engine._saved_cascades import restore, save_cascade
 from langchain_cascade._asking import Asking
 from langchain_cascade._children import name_children
-from langchain_cascade._messages import query_of
+from langchain_cascade._logged import Logged, key_of, prepared
 from langchain_cascade._runs import Run
 from langchain_cascade._settings import Settings
 
@@ -44,7 +43,8 @@ class Learning(Settings):
         `llm.fit(llm.collect(questions, path="answers.jsonl"), references)`.
 
         Args:
-            questions: what to ask.
+            questions: what to ask; also what `read_traces` read from a log: children are not asked
+                again for what they have answered there.
             **options: those of `cascade_engine.collect`: `path`, a journal from which a collection
                 that was interrupted goes on; `settings`, what else the answers depend on (system
                 prompts, temperatures); `max_cost`, `samples`, `max_concurrency`, .... `retries` is
@@ -82,8 +82,8 @@ class Learning(Settings):
         """Learns how good and how dear each child is, and what to spend on which query.
 
         Args:
-            questions: what to ask every child, or what `collect` returned, or a data set already
-                recorded on these models.
+            questions: what to ask every child, logged traces among it, or what `collect` returned,
+                or a data set already recorded on these models.
             references: the right answers, one per question.
             **options: where quality comes from: `grade`, a function (question, answer, reference)
                 to [0, 1], by default a comparison with the reference that suits its kind; `judge`,
@@ -202,24 +202,22 @@ def children_of(cascade: Settings) -> Children:
     """The children, as the engine's `collect` asks them."""
     run = Run({}, RunnableConfig())
 
-    def read(question: LanguageModelInput) -> tuple[Query, list[BaseMessage], str]:
-        messages = cascade._convert_input(question).to_messages()
-        # A message's id may be new each time, and says nothing.
-        told = [message.model_dump(exclude={"id"}) for message in messages]
-        return query_of(messages), messages, content_key(told)
+    def read(question: LanguageModelInput | Logged) -> tuple[Query, Asking, str]:
+        logged = question if isinstance(question, Logged) else Logged(_read(cascade, question), {})
+        children, query, options = prepared(logged, cascade.models)
+        options = {**cascade._parameters, **options}
+        given = Asking(cascade, run, logged.messages, children, options)
+        return query, given, key_of(logged.messages, logged.told)
 
-    def asking(messages: list[BaseMessage]) -> Asking:
-        return Asking(cascade, run, messages, cascade.models, cascade._parameters)
-
-    def child(name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    def child(name: str) -> tuple[Callable[[Asking], Any], Callable[[Asking], Any]]:
         call = Call(name)
-        return lambda given: asking(given).ask(call), lambda given: asking(given).aask(call)
+        return lambda given: given.ask(call), lambda given: given.aask(call)
 
     def adviser(each: Adviser) -> tuple[Callable[[str], Any], Callable[[str], Any]]:
         def call(prompt: str) -> Call:
             return Call(each.name, purpose=each.purpose, prompt=prompt)
 
-        blank = asking([])
+        blank = Asking(cascade, run, [], cascade.models, cascade._parameters)
         return lambda prompt: blank.ask(call(prompt)), lambda prompt: blank.aask(call(prompt))
 
     ways = {name: child(name) for name in cascade.models}
@@ -232,4 +230,9 @@ def children_of(cascade: Settings) -> Children:
         read,
         advisers,
         router.samples,
+        Logged.of,
     )
+
+
+def _read(cascade: Settings, question: LanguageModelInput) -> list[BaseMessage]:
+    return cascade._convert_input(question).to_messages()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages.ai import add_ai_message_chunks
+
+from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import (
     answer_of,
     as_chunk,
@@ -29,7 +32,7 @@ class Live:
         self._session = session
         self._start = 0.0
         self._first: float | None = None
-        self._whole: AIMessageChunk | None = None
+        self._parts: list[AIMessageChunk] = []
         self._held: list[ChatGenerationChunk] = []
         self._shown = False
 
@@ -45,7 +48,7 @@ class Live:
         message = as_chunk(as_message(call.model, chunk))
         if self._first is None and (message.content or message.tool_call_chunks):
             self._first, self._shown = time.perf_counter() - self._start, True
-        self._whole = message if self._whole is None else self._whole + message
+        self._parts.append(message)
         self._held.append(passing_chunk(message))
         return self._released() if self._shown else []
 
@@ -56,18 +59,20 @@ class Live:
     def end(self, call: Call) -> Answer:
         """The child's stream has ended: it is an answer."""
         seconds = time.perf_counter() - self._start
-        return answer_of(as_message(call.model, self._whole), seconds, self._first)
+        # Added up once: one by one, long answers would be copied for each of their chunks.
+        whole = add_ai_message_chunks(*self._parts) if self._parts else None
+        return answer_of(as_message(call.model, whole), seconds, self._first)
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""
-        if self._shown:
+        if self._shown or stops_the_graph(error):
             raise error
-        self._whole, self._held = None, []
-        self._session.fail(error)
+        self._parts, self._held = [], []
+        self._session.fail(error, seconds=time.perf_counter() - self._start)
 
     def close(self) -> list[ChatGenerationChunk]:
         """The end: the whole answer, or after a live stream the decision record alone."""
         message: AIMessage = self._session.result.payload
-        if self._whole is None:
+        if not self._parts:
             return [whole_chunk(with_record(message, self._session.trace))]
         return [*self._released(), last_chunk(message, self._session.trace)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Where a message keeps the record of how it came about.
 RECORD = "cascade"
 
+_MODEL = "model_name"
 _COUNTS = {"input_tokens", "output_tokens", "total_tokens"}
 
 
@@ -39,9 +40,14 @@ def query_of(
     if not messages:
         raise ConfigurationError("no messages given: a chat model needs at least one")
     asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), messages[-1])
-    question = str(asked.text)
-    context = sum(len(str(m.text)) for m in messages) - len(question)
+    question = _text_of(asked)
+    context = sum(len(_text_of(m)) for m in messages) - len(question)
     return Query(question, context, tools, schema)
+
+
+def _text_of(message: BaseMessage) -> str:
+    content = message.content
+    return content if type(content) is str else str(message.text)
 
 
 def answer_of(message: AIMessage, seconds: float, first: float | None = None) -> Answer:
@@ -53,7 +59,7 @@ def answer_of(message: AIMessage, seconds: float, first: float | None = None) ->
         first: from the call to the first token, where it was streamed.
     """
     return Answer(
-        text=str(message.text),
+        text=_text_of(message),
         logprobs=token_logprobs(message.response_metadata),
         usage=_usage_of(message),
         seconds=seconds,
@@ -98,6 +104,24 @@ def with_record(message: AIMessage, trace: Trace) -> AIMessage:
     return message.model_copy(update={"response_metadata": metadata, "id": provider_id(message.id)})
 
 
+def answer_to(message: AIMessage, trace: Trace, identifier: str) -> AIMessage:
+    """A copy of the chosen message as the user gets it: both of the above, and an id.
+
+    Args:
+        message: the child's.
+        trace: how it came about.
+        identifier: the message's id, unless the provider gave it one.
+    """
+    record = record_of(message, trace)
+    metadata = {k: v for k, v in message.response_metadata.items() if k != _MODEL}
+    metadata[RECORD] = record
+    if record[_MODEL]:
+        metadata[_MODEL] = record[_MODEL]
+    own = provider_id(message.id)
+    update = {"response_metadata": metadata, "id": identifier if own is None else own}
+    return message.model_copy(update=update)
+
+
 def record_of(message: AIMessage, trace: Trace) -> dict[str, Any]:
     """The trace as plain values, and the provider's name of the model that answered."""
     return {**trace.to_dict(), "model_name": message.response_metadata.get("model_name")}
@@ -110,6 +134,14 @@ def named(message: AIMessage) -> AIMessage:
         return message
     metadata = {**message.response_metadata, "model_name": record["model_name"]}
     return message.model_copy(update={"response_metadata": metadata})
+
+
+def shown(piece: ChatGenerationChunk, identifier: str) -> AIMessageChunk:
+    """A piece of a stream as the user gets it: with an id, and the last with its model's name."""
+    chunk = named(piece.message)  # type: ignore[arg-type]
+    if chunk.id is None:
+        chunk.id = identifier
+    return chunk  # type: ignore[return-value]
 
 
 def provider_id(identifier: str | None) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,13 +12,17 @@ from langchain_core.runnables.config import (
     ensure_config,
     var_child_runnable_config,
 )
+from langchain_core.utils.utils import LC_ID_PREFIX
+from langchain_core.utils.uuid import uuid7
 
 from cascade_engine._call_options import OPTIONS
 from langchain_cascade._handlers import without_tokens
 from langchain_cascade._options import read_options
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+    from contextvars import Token
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
@@ -32,7 +35,7 @@ RUN = "cascade_run"
 DECISION = "cascade_decision"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """One call of the cascade.
 
@@ -40,13 +43,23 @@ class Run:
         options: the cascade's options for this call; see `read_options`.
         config: for the children: callbacks whose parent is this call's run, tags, metadata.
         run_id: the run's id.
-        events: where its decisions are announced.
+        events: where its decisions are announced; None where nobody is to hear of them.
     """
 
     options: Mapping[str, Any]
     config: RunnableConfig
     run_id: uuid.UUID | None = None
     events: CallbackManager | AsyncCallbackManager | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id that LangChain gives a message that has none of its provider."""
+        return f"{self.stream_id}-0"
+
+    @property
+    def stream_id(self) -> str:
+        """The same of a stream's pieces."""
+        return f"{LC_ID_PREFIX}-{self.run_id}"
 
     def child(self, name: str) -> RunnableConfig:
         """The configuration of one child's run."""
@@ -80,20 +93,23 @@ def open_run(
         ConfigurationError: an option of the call that cannot work.
     """
     config = ensure_config(config)
-    run_id = config.get("run_id") or uuid.uuid4()
+    run_id = config.get("run_id") or uuid7()
     manager = AsyncCallbackManager if is_async else CallbackManager
     callbacks = manager.configure(
         config.get("callbacks"),
         inheritable_tags=config.get("tags"),
         inheritable_metadata=config.get("metadata"),
     )
+    events = callbacks
+    if cascade.callbacks or cascade.verbose:
+        # The cascade's own handlers hear of its decisions, and not of its children.
+        events = manager.configure(callbacks, cascade.callbacks, cascade.verbose)
     configurable = config.get("configurable") or {}
     run = Run(
         options=read_options(configurable, cascade.models),
         config=_below(callbacks, run_id, manager, configurable),
         run_id=run_id,
-        # The cascade's own handlers hear of its decisions, and not of its children.
-        events=manager.configure(callbacks, cascade.callbacks) if cascade.callbacks else callbacks,
+        events=events if events.handlers else None,
     )
     return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
 
@@ -135,18 +151,23 @@ def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_a
     )
 
 
-@contextmanager
-def surrounded_by(config: RunnableConfig) -> Iterator[None]:
+@dataclass(slots=True)
+class surrounded_by:  # noqa: N801  reads as a function
     """Makes a child's configuration the one that surrounds it.
 
     A binding merges what surrounds it into what it is called with: it would bring back the handlers
     and options that a child must not see.
     """
-    token = var_child_runnable_config.set(config)
-    try:
-        yield
-    finally:
-        var_child_runnable_config.reset(token)
+
+    config: RunnableConfig
+    _before: Token[RunnableConfig | None] | None = None
+
+    def __enter__(self) -> None:
+        self._before = var_child_runnable_config.set(self.config)
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            var_child_runnable_config.reset(self._before)
 
 
 def streamed(stream: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:

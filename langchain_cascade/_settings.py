@@ -27,6 +27,7 @@ from cascade_engine import (
     Strategy,
 )
 from cascade_engine._call_options import Sessions
+from cascade_engine._shadowing import Shadow, Shadows, check_shadow, opened
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._children import name_advisers, name_children
 from langchain_cascade._identity import digest, identify
@@ -68,6 +69,8 @@ class Settings(BaseChatModel):
     judge: SkipValidation[Any] = None
     llm_router: SkipValidation[Any] = None
     samples: SkipValidation[dict[str, int] | None] = None
+    abandon_below: float | None = None
+    shadow: str | None = None
 
     temperature: float | None = None
     max_tokens: int | None = None
@@ -81,6 +84,7 @@ class Settings(BaseChatModel):
     _advisers: dict[Adviser, Runnable[Any, Any]] = PrivateAttr()
     _providers: dict[str, str | None] = PrivateAttr()
     _sessions: Sessions = PrivateAttr(default_factory=Sessions)
+    _shadows: Shadows = PrivateAttr(default_factory=Shadows)
     _identity: tuple[CascadeRouter, dict[str, Any]] | None = PrivateAttr(default=None)
 
     def __init__(self, **fields: Any) -> None:
@@ -105,6 +109,7 @@ class Settings(BaseChatModel):
         super().model_post_init(context)
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        check_shadow(self.shadow, self.models)
         self._advisers = name_advisers(
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.models)
         )
@@ -122,6 +127,7 @@ class Settings(BaseChatModel):
             clamp_budget=self.clamp_budget,
             advisers=list(self._advisers),
             samples=self.samples,
+            abandon_below=self.abandon_below,
         )
 
     @property
@@ -147,6 +153,7 @@ class Settings(BaseChatModel):
             **self._identity[1],
             "max_expected_cost": self.max_expected_cost,
             "max_cost": self.max_cost,
+            "shadow": self.shadow,
             **self._parameters,
         }
 
@@ -156,6 +163,7 @@ class Settings(BaseChatModel):
             "models": {name: identify(child) for name, child in self.models.items()},
             "advisers": {each.name: identify(model) for each, model in self._advisers.items()},
             "samples": self._router.samples,
+            "abandon_below": self.abandon_below,
             "strategy": self._router.strategy.name,
             "costs": digest([self.prices, self.cost]),
             "estimators": digest([estimators, list(self._advisers)]),
@@ -193,6 +201,12 @@ class Settings(BaseChatModel):
         return self._sessions.open(
             self._router, query, options, max_cost=self.max_cost, able=children
         )
+
+    def _opens(
+        self, query: Query, options: Mapping[str, Any], children: Mapping[str, Any]
+    ) -> tuple[Session, Shadow | None]:
+        """The same, and what is to be played behind it in shadow mode."""
+        return opened(self.shadow, options, lambda chosen: self._session(query, chosen, children))
 
     async def _prepare(self, options: Mapping[str, Any]) -> None:
         """Tunes the strategy of a call, should that be to do, without blocking the event loop."""

@@ -21,9 +21,11 @@ from cascade_engine.errors import InvalidAnswerError
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._asking import Asking
 from langchain_cascade._binding import offered, schema_of, supporting, tool_of
+from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
 from langchain_cascade._options import SPECS, forced
 from langchain_cascade._runs import Run, run_in
+from langchain_cascade._tracing import aend, end
 
 if TYPE_CHECKING:
     from langchain_core.runnables.utils import ConfigurableFieldSpec
@@ -88,21 +90,28 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
     def _answer(
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
-        run = run_in(run_manager, config, self._cascade.models, is_async=False)
+        run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=False))
         asking, session = self._opened(run, input, kwargs)
-        drive(session, asking.ask)
-        run.announce(session)
+        drive(session, asking.ask, fatal=stops_the_graph)
+        end(asking)
         return self._result(session)
 
     async def _aanswer(
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
-        run = run_in(run_manager, config, self._cascade.models, is_async=True)
+        run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=True))
         await self._cascade._prepare(run.options)
         asking, session = self._opened(run, input, kwargs)
-        await adrive(session, asking.aask)
-        await run.aannounce(session)
+        await adrive(session, asking.aask, fatal=stops_the_graph)
+        await aend(asking)
         return self._result(session)
+
+    def _heard(self, run: Run) -> Run:
+        """The run, of which the cascade's own handlers hear too, as they do of other calls."""
+        if run.events is None or not self._cascade.callbacks:
+            return run
+        events = type(run.events).configure(run.events, self._cascade.callbacks)
+        return replace(run, events=events)
 
     def _opened(
         self, run: Run, given: LanguageModelInput, kwargs: dict[str, Any]
@@ -111,12 +120,13 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         messages = cascade._convert_input(given).to_messages()
         chosen = forced(run.options, kwargs.pop("model", None), cascade.models)
         query = query_of(messages, self._tools, self._schema)
-        session = cascade._session(query, chosen, self._children)
+        session, shadow = cascade._opens(query, chosen, self._children)
         options = {**cascade._parameters, **{k: v for k, v in kwargs.items() if v is not None}}
         children: Any = self._children
         if options:
             children = {name: with_keywords(each, options) for name, each in children.items()}
-        return _AskingForm(cascade, run, messages, children, {}, session), session
+        told = {"form": self._schema, "tools": self._tools}
+        return _AskingForm(cascade, run, messages, children, {}, session, told, shadow), session
 
     def _result(self, session: Session) -> Any:
         try:
@@ -147,6 +157,11 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
 
 class _AskingForm(Asking):
     """Asks the children for their messages and what their own parsers make of them."""
+
+    @property
+    def watched(self) -> Session | None:
+        """Nothing: half a form is none."""
+        return None
 
     def read(self, call: Call, output: Any, seconds: float) -> Answer:
         if call.prompt is not None:

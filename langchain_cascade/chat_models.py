@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from cascade_engine import ConfigurationError
-from langchain_cascade._answering import Answering
 from langchain_cascade._binding import BOUND, bind
 from langchain_cascade._cascade_binding import CascadeBinding
 from langchain_cascade._entering import Entering
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(Entering, Learning, Answering):
+class CascadeRoutingLLM(Entering, Learning):
     """A chat model that answers each query with the best quality a budget can buy.
 
     It holds several chat models, the children. For each query it decides which to ask, judges the
@@ -131,6 +130,17 @@ class CascadeRoutingLLM(Entering, Learning, Answering):
 
         Each decision is also announced as the custom event "cascade_decision".
 
+    Log:
+        ```python
+        llm = CascadeRoutingLLM(..., callbacks=[TraceLogHandler("traffic.jsonl")])
+        ...
+        drift(llm.router, read_traces("traffic.jsonl"))
+        llm.fit(read_traces("traffic.jsonl"), references)  # asks only who has not answered yet
+        ```
+
+        The handler hears of each query's end by the custom event "cascade_trace". In shadow mode
+        the user's answers come from one child, and the log has what the cascade would have done.
+
     Attributes:
         models: chat models by name; a list is named after the models. In the order in which a
             cascade escalates: cheap before dear.
@@ -158,6 +168,15 @@ class CascadeRoutingLLM(Entering, Learning, Answering):
             Once fitted, a draft of it is compared with them: one that is sure says the same again.
             They cost what its calls cost, and `fit` collects them. The child must sample: at
             temperature 0, with a fixed seed or with a cache it repeats itself.
+        abandon_below: estimated quality below which a draft that would be rejected is not even
+            finished: drafts are then asked for by streaming, and looked at every 8 tokens. None,
+            the default, finishes every draft. Where answers are long it saves a little, at some
+            risk: half an answer is judged as if it were a whole one. What a broken-off draft costs
+            is counted from what was seen of it, unless its provider has reported it.
+        shadow: the child whose answers users get while the cascade plays along for the record: in
+            the background, by the child's own answers where it comes to ask for them. Limits are
+            for the cascade alone. At most 16 queries are played at a time, and the rest is skipped;
+            their cost is in the log and in callbacks, and not in the message. See `join_shadows`.
         temperature: of every child, in place of its own.
         max_tokens: that an answer may have, in place of the children's own limits.
         timeout: seconds for each call, in place of the children's own.

@@ -1,6 +1,15 @@
 """LlamaIndex adapter of cascade-routing: several LLMs behind the interface of one."""
 
 from cascade_engine import CascadeDataset, Price, __version__
+from llamaindex_cascade.events import CascadeDecisionEvent
 from llamaindex_cascade.llm import CascadeRoutingLLM
+from llamaindex_cascade.retrieval import RetrievalSignals
 
-__all__ = ["CascadeDataset", "CascadeRoutingLLM", "Price", "__version__"]
+__all__ = [
+    "CascadeDataset",
+    "CascadeDecisionEvent",
+    "CascadeRoutingLLM",
+    "Price",
+    "RetrievalSignals",
+    "__version__",
+]

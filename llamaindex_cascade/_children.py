@@ -3,73 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    CompletionResponse,
-    LLMMetadata,
-)
+from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 
 from cascade_engine import _naming
-from llamaindex_cascade._messages import answer_of
+from llamaindex_cascade._live import Live
+from llamaindex_cascade._reporting import Reporting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import Generator, Mapping, Sequence
+
+    from llama_index.core.callbacks import CallbackManager
 
     from cascade_engine import Answer
     from cascade_engine._advisers import Adviser
     from llamaindex_cascade._messages import Response
+    from llamaindex_cascade._requests import Request
 
 _NAMES = ("model", "model_name", "model_id", "deployment_name", "name")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call of the cascade, as each child is to get it.
+class Begun(NamedTuple):
+    """A stream that has begun to speak.
 
     Attributes:
-        kind: what comes of it.
-        asked: messages for a chat, a prompt for a completion.
-        options: further keywords of the call.
-        tools: keywords of `chat_with_tools`, or None where no tools are offered.
+        live: what it adds up to.
+        first: the chunks that have come, fit for the user.
+        rest: the others.
     """
 
-    kind: type[ChatResponse | CompletionResponse]
-    asked: Sequence[ChatMessage] | str
-    options: Mapping[str, Any]
-    tools: Mapping[str, Any] | None = None
-
-    @classmethod
-    def of_prompt(cls, prompt: str) -> Request:
-        """A plain question, such as an adviser is asked."""
-        return cls(ChatResponse, [ChatMessage(content=prompt)], {})
-
-    def name(self, prefix: str = "") -> str:
-        """The method that serves it."""
-        return prefix + ("chat" if self.kind is ChatResponse else "complete")
-
-    def method(self, llm: LLM, prefix: str = "") -> tuple[Any, dict[str, Any]]:
-        """The child's method, and keywords that are its own to change: providers do change them."""
-        name, options = self.name(prefix), _own(self.options)
-        if isinstance(self.asked, str):
-            return getattr(llm, name), {"prompt": self.asked, **options}
-        messages = [message.model_copy(deep=True) for message in self.asked]
-        if self.tools is None:
-            return getattr(llm, name), {"messages": messages, **options}
-        options |= _own(self.tools)
-        return getattr(llm, f"{name}_with_tools"), {"chat_history": messages, **options}
+    live: Live
+    first: list[Any]
+    rest: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Child:
     """One LLM of the cascade.
 
@@ -80,41 +56,102 @@ class Child:
 
     name: str
     llm: LLM
+    _reporting: Reporting = field(init=False, repr=False)
+    _lent: Any = field(default=None, repr=False)
+    _sync: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._reporting = Reporting(self.llm)
+
+    @cached_property
+    def metadata(self) -> LLMMetadata:
+        """The LLM's, read once: it may ask its server for it."""
+        return self.llm.metadata
+
+    @cached_property
+    def calls_tools(self) -> bool:
+        """Whether it can be offered tools."""
+        return isinstance(self.llm, FunctionCallingLLM) and self.metadata.is_function_calling_model
+
+    def lend(self, callbacks: CallbackManager) -> None:
+        """Gives an LLM without handlers of its own the cascade's, as it is now."""
+        own = self.llm.callback_manager
+        if not own.handlers or own is self._lent:
+            self.llm.callback_manager = self._lent = callbacks
 
     def ask(self, request: Request) -> Answer:
         """Its answer to a request."""
-        start = time.perf_counter()
-        method, options = request.method(self.llm)
-        response = method(**options)
-        return answer_of(response, time.perf_counter() - start)
+        while True:
+            with self._reporting.attempt(streaming=False) as extra:
+                start = time.perf_counter()
+                method, options = request.call(self, "")
+                response = method(**{**extra, **options})
+                seconds = time.perf_counter() - start
+                return request.read(self, response, seconds)
 
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
-        if self._blocks(request.name("a")):
+        if self._blocks(request.method("a")):
             return await asyncio.to_thread(self.ask, request)
-        start = time.perf_counter()
-        method, options = request.method(self.llm, "a")
-        response = await method(**options)
-        return answer_of(response, time.perf_counter() - start)
+        while True:
+            with self._reporting.attempt(streaming=False) as extra:
+                start = time.perf_counter()
+                method, options = request.call(self, "a")
+                try:
+                    response = await method(**{**extra, **options})
+                except NotImplementedError:
+                    self._sync = True
+                    return await asyncio.to_thread(self.ask, request)
+                seconds = time.perf_counter() - start
+                return request.read(self, response, seconds)
 
-    def stream(self, request: Request) -> Generator[Response, None, None]:
-        """Its answer in chunks."""
-        method, options = request.method(self.llm, "stream_")
-        chunks: Generator[Response, None, None] = method(**options)
-        return chunks
+    def begin(self, request: Request) -> Begun:
+        """Its answer in chunks, once it has begun to speak: till then it can be replaced."""
+        while True:
+            with self._reporting.attempt(streaming=True) as extra:
+                live, first = Live(self.name), list[Any]()
+                method, options = request.call(self, "stream_")
+                chunks: Generator[Response, None, None] = method(**{**extra, **options})
+                for chunk in chunks:
+                    request.check(self, chunk)
+                    first.append(live.passing(chunk))
+                    if live.spoken:
+                        break
+                return self._begun(live, first, chunks)
 
-    async def astream(self, request: Request) -> AsyncGenerator[Response, None]:
+    async def abegin(self, request: Request) -> Begun:
         """The same, without blocking the event loop."""
-        if self._blocks(request.name("astream_")):
-            return _threaded(await asyncio.to_thread(self.stream, request))
-        method, options = request.method(self.llm, "astream_")
-        chunks: AsyncGenerator[Response, None] = await method(**options)
-        return chunks
+        if self._blocks(request.method("astream_")):
+            return await self._begin_in_thread(request)
+        while True:
+            with self._reporting.attempt(streaming=True) as extra:
+                live, first = Live(self.name), list[Any]()
+                method, options = request.call(self, "astream_")
+                try:
+                    chunks = await method(**{**extra, **options})
+                except NotImplementedError:
+                    self._sync = True
+                    return await self._begin_in_thread(request)
+                async for chunk in chunks:
+                    request.check(self, chunk)
+                    first.append(live.passing(chunk))
+                    if live.spoken:
+                        break
+                return self._begun(live, first, chunks)
+
+    def _begun(self, live: Live, first: list[Any], rest: Any) -> Begun:
+        if not first:
+            raise RuntimeError(f"child {self.name!r} streamed nothing")
+        return Begun(live, first, rest)
+
+    async def _begin_in_thread(self, request: Request) -> Begun:
+        begun = await asyncio.to_thread(self.begin, request)
+        return begun._replace(rest=_Threaded(begun.rest))
 
     def _blocks(self, name: str) -> bool:
         # `CustomLLM.achat` and its like call the synchronous methods, on the event loop.
         owner = next(c for c in type(self.llm).__mro__ if name in vars(c))
-        return owner is CustomLLM
+        return self._sync or owner is CustomLLM
 
 
 def name_children(llms: Any) -> dict[str, LLM]:
@@ -127,22 +164,19 @@ def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Advis
     return _naming.name_advisers(given, models, LLM, called="LlamaIndex LLM")
 
 
-def joint_metadata(llms: Mapping[str, LLM]) -> LLMMetadata:
+def joint_metadata(children: Mapping[str, Child]) -> LLMMetadata:
     """What holds whichever child answers."""
-    each = [llm.metadata for llm in llms.values()]
+    each = [child.metadata for child in children.values()]
     outputs = [one.num_output for one in each]
+    roles = {one.system_role for one in each}
     return LLMMetadata(
         context_window=min(one.context_window for one in each),
         num_output=max(outputs) if min(outputs) > 0 else -1,
         is_chat_model=any(one.is_chat_model for one in each),
-        is_function_calling_model=any(calls_tools(llm) for llm in llms.values()),
-        model_name=f"cascade({', '.join(llms)})",
+        is_function_calling_model=any(child.calls_tools for child in children.values()),
+        model_name=f"cascade({', '.join(children)})",
+        system_role=roles.pop() if len(roles) == 1 else MessageRole.USER,
     )
-
-
-def calls_tools(llm: LLM) -> bool:
-    """Whether a child can be offered tools."""
-    return isinstance(llm, FunctionCallingLLM) and llm.metadata.is_function_calling_model
 
 
 def _name(child: Any) -> str:
@@ -151,15 +185,24 @@ def _name(child: Any) -> str:
     return next(named, type(child).__name__)
 
 
-def _own(value: Any) -> Any:
-    """Copies of the containers; what is in them may be tools and clients, which stay."""
-    if isinstance(value, Mapping):
-        return {key: _own(item) for key, item in value.items()}
-    return copy.copy(value) if isinstance(value, (list, set)) else value
+class _Threaded:
+    """The chunks of a synchronous stream, each fetched in a thread.
 
+    No generator: one that is closed before its first step would not close the stream.
+    """
 
-async def _threaded(
-    chunks: Generator[Response, None, None],
-) -> AsyncGenerator[Response, None]:
-    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-        yield chunk
+    def __init__(self, chunks: Generator[Response, None, None]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> _Threaded:
+        return self
+
+    async def __anext__(self) -> Response:
+        chunk = await asyncio.to_thread(next, self._chunks, None)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        with suppress(ValueError):  # cancelled while a thread is still at work on a chunk
+            await asyncio.to_thread(self._chunks.close)

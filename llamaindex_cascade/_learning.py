@@ -1,40 +1,58 @@
-"""Asking every child every question, for a `CascadeRoutingLLM` to learn from."""
+"""How a cascade's children are asked, for it to learn from what they answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
 from cascade_engine._gathering import Children
+from cascade_engine._learner import Learner
 from cascade_engine._records import content_key
-from llamaindex_cascade._children import Request
-from llamaindex_cascade._messages import query_of
+from llamaindex_cascade._answering import Answering
+from llamaindex_cascade._children import name_children
+from llamaindex_cascade._requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from cascade_engine import Answer, Query
-    from cascade_engine._advisers import Adviser
-    from cascade_engine._costs import Charge
+    from typing_extensions import Self
+
+    from cascade_engine import Answer, CascadeRouter, Query
     from llamaindex_cascade._children import Child
 
+__all__ = ["Learning"]
 
-def asked_children(
-    children: Mapping[str, Child],
-    charge: Charge,
-    advisers: Mapping[Adviser, Child],
-    samples: Mapping[str, int],
-) -> Children:
-    """The children, as the engine's `collect` asks them."""
-    return Children(
-        {name: child.ask for name, child in children.items()},
-        {name: child.aask for name, child in children.items()},
-        charge,
-        _read,
-        {adviser: _prompted(child) for adviser, child in advisers.items()},
-        samples,
-    )
+
+class Learning(Learner, Answering):
+    """The part of `CascadeRoutingLLM` that learns: a question is a string, or messages."""
+
+    def _asked(self) -> Children:
+        self._lend()
+        router = self._router
+        return Children(
+            {name: child.ask for name, child in self._children.items()},
+            {name: child.aask for name, child in self._children.items()},
+            router.charge,
+            self._read,
+            {each: _prompted(self._advisers[each.name]) for each in router.advisers},
+            router.samples,
+        )
+
+    def _read(self, question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
+        messages = [ChatMessage(content=question)] if isinstance(question, str) else question
+        told = [message.model_dump() for message in messages]
+        request = Request(ChatResponse, messages, {})
+        return self._query(request, self._options({})), request, content_key(told)
+
+    @classmethod
+    def _named(cls, models: Any) -> dict[str, Any]:
+        return name_children(models)
+
+    def _rebudgeted(self, max_expected_cost: float | None, router: CascadeRouter) -> Self:
+        other = self.model_copy(update={"max_expected_cost": max_expected_cost})
+        other._router, other._sessions = router, type(self._sessions)()
+        return other
 
 
 def _prompted(
@@ -47,9 +65,3 @@ def _prompted(
         return await child.aask(Request.of_prompt(prompt))
 
     return ask, aask
-
-
-def _read(question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
-    messages = [ChatMessage(content=question)] if isinstance(question, str) else question
-    told = [message.model_dump() for message in messages]
-    return query_of(messages), Request(ChatResponse, messages, {}), content_key(told)

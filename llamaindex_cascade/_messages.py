@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_index.core.base.llms.types import (
     ChatResponse,
     CompletionResponse,
+    LogProb,
     MessageRole,
     ToolCallBlock,
 )
 
 from cascade_engine import Answer, ConfigurationError, Query
-from cascade_engine.payloads import finish_reason, token_logprobs, token_usage, tool_calls
+from cascade_engine.payloads import (
+    finish_reason,
+    token_logprobs,
+    token_usage,
+    tokens_of,
+    tool_calls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llama_index.core.base.llms.types import ChatMessage
 
-    from cascade_engine import Session, ToolCall, Usage
+    from cascade_engine import ToolCall, Trace, Usage
 
 Response: TypeAlias = ChatResponse | CompletionResponse
 
@@ -29,68 +37,98 @@ Response: TypeAlias = ChatResponse | CompletionResponse
 RECORD = "cascade"
 
 
-def query_of(asked: Sequence[ChatMessage] | str) -> Query:
+def query_of(
+    asked: Sequence[ChatMessage] | str,
+    tools: tuple[Mapping[str, Any], ...] = (),
+    schema: Mapping[str, Any] | None = None,
+) -> Query:
     """The user's last message, or the prompt, is the question; all else is context.
+
+    Args:
+        asked: the conversation, or the prompt.
+        tools: see `Query.tools`.
+        schema: see `Query.schema`.
 
     Raises:
         ConfigurationError: there are no messages.
     """
     if isinstance(asked, str):
-        return Query(asked)
+        return Query(asked, 0, tools, schema)
     if not asked:
         raise ConfigurationError("no messages given: a chat needs at least one")
     last = next((m for m in reversed(asked) if m.role == MessageRole.USER), asked[-1])
     question = last.content or ""
-    return Query(question, sum(len(m.content or "") for m in asked) - len(question))
+    context = sum(len(m.content or "") for m in asked) - len(question)
+    return Query(question, context, tools, schema)
 
 
 def answer_of(response: Response, seconds: float) -> Answer:
     """What the engine wants to know of a child's response."""
     return Answer(
-        text=(response.message.content or "")
-        if isinstance(response, ChatResponse)
-        else response.text,
+        text=text_of(response),
         logprobs=_logprobs(response),
         usage=_usage(response),
         seconds=seconds,
-        finish_reason=finish_reason(_choice(response.raw)),
+        finish_reason=finish_reason(choice_of(response.raw)),
         tool_calls=_tool_calls(response),
         payload=response,
     )
 
 
-def response_of(session: Session) -> Any:
-    """A copy of the chosen response that carries the decision record."""
-    return recording(session.result.payload, session.trace.to_dict())
+def text_of(response: Response) -> str:
+    """The text, which of a chat is the message's."""
+    if isinstance(response, CompletionResponse):
+        return response.text
+    return response.message.content or ""
 
 
-def chunk_of(session: Session, *, live: bool) -> Any:
-    """The last chunk of a stream: the chosen response, whose text is new unless it went live."""
-    delta = "" if live else session.result.text
-    return response_of(session).model_copy(update={"delta": delta})
+def recorded(response: Any, trace: Trace) -> Any:
+    """A copy of the chosen response that carries the decision record, and its log-probs."""
+    logprobs = response.logprobs or as_logprobs(tokens_of(choice_of(response.raw)))
+    record = {**trace.to_dict(), "model_name": _model_name(response.raw)}
+    return noting(response, record).model_copy(update={"logprobs": logprobs})
 
 
-def recording(response: Response, record: dict[str, Any]) -> Response:
+def noting(response: Any, record: dict[str, Any]) -> Any:
+    """A copy of a response that carries a record."""
     extra = {**response.additional_kwargs, RECORD: record}
     return response.model_copy(update={"additional_kwargs": extra})
 
 
-def _logprobs(response: Response) -> tuple[float, ...] | None:
-    # LlamaIndex's own field holds the alternatives at each token, the likeliest first, and is
-    # often left empty: the provider's word comes first.
-    reported = token_logprobs(_choice(response.raw))
-    if reported is None and response.logprobs:
-        return tuple(top[0].logprob for top in response.logprobs if top) or None
-    return reported
+def with_signals(query: Query, signals: Mapping[str, float]) -> Query:
+    """The query, and what was measured of it."""
+    return replace(query, signals={**query.signals, **signals}) if signals else query
 
 
-def _choice(raw: Any) -> Any:
+def as_logprobs(tokens: Sequence[tuple[str, float]]) -> list[list[LogProb]] | None:
+    """Log-probabilities as LlamaIndex has them: for each token its alternatives."""
+    return [[LogProb(token=token, logprob=value)] for token, value in tokens] or None
+
+
+def choice_of(raw: Any) -> Any:
     """The first choice or candidate of a raw response; the response itself if it has none."""
     for key in ("choices", "candidates"):
         choices = _get(raw, key)
         if choices is not None:
             return choices[0] if choices else None
     return raw
+
+
+def calls_in(response: Any) -> bool:
+    """Whether a response wants tools called."""
+    return isinstance(response, ChatResponse) and bool(
+        response.message.additional_kwargs.get("tool_calls")
+        or any(isinstance(block, ToolCallBlock) for block in response.message.blocks)
+    )
+
+
+def _logprobs(response: Response) -> tuple[float, ...] | None:
+    # LlamaIndex's own field holds the alternatives at each token, the likeliest first, and is
+    # often left empty: the provider's word comes first.
+    reported = token_logprobs(choice_of(response.raw))
+    if reported is None and response.logprobs:
+        return tuple(top[0].logprob for top in response.logprobs if top) or None
+    return reported
 
 
 def _usage(response: Response) -> Usage | None:
@@ -106,6 +144,12 @@ def _tool_calls(response: Response) -> tuple[ToolCall, ...]:
     message = response.message
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     return tool_calls(blocks or message.additional_kwargs.get("tool_calls"))
+
+
+def _model_name(raw: Any) -> str | None:
+    """The provider's name of the model that answered."""
+    found = (_get(raw, key) for key in ("model", "model_name", "model_version"))
+    return next((name for name in found if isinstance(name, str)), None)
 
 
 def _get(holder: Any, key: str) -> Any:

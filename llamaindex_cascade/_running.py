@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index_instrumentation import get_dispatcher
 
-from cascade_engine import Answer, Usage, adrive, drive
-from llamaindex_cascade._children import Request
-from llamaindex_cascade._messages import answer_of, chunk_of, recording, response_of
+from cascade_engine import AllModelsFailedError, Answer, adrive, drive
+from cascade_engine.errors import InvalidAnswerError
+from llamaindex_cascade._messages import recorded, text_of
+from llamaindex_cascade._requests import Filled, Request
+from llamaindex_cascade.events import CascadeDecisionEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from cascade_engine import Call, Session
-    from llamaindex_cascade._children import Child
+    from llamaindex_cascade._children import Begun, Child
+
+__all__ = ["R", "Run"]
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
+
+_DISPATCHER = get_dispatcher(__name__)
 
 
 @dataclass(frozen=True)
 class Run(Generic[R]):
     """One call of the cascade.
 
-    In a stream the drafts, and the first chunk of a live answer, are fetched before the generator
+    In a stream the drafts, and a live answer up to its first word, are fetched before the generator
     is handed over: until then a child that fails can be replaced, and children's spans have the
     cascade's as their parent.
 
@@ -35,27 +47,31 @@ class Run(Generic[R]):
         session: says which to ask.
         request: what to ask them.
         limiter: the cascade's own rate limiter, if any.
+        span: id of the span of the call.
     """
 
     children: Mapping[str, Child]
     session: Session
     request: Request
     limiter: Any = None
+    span: str | None = field(default_factory=active_span_id.get)
 
     def answer(self) -> R:
         """The accepted answer, with its record."""
         if self.limiter is not None:
             self.limiter.acquire()
-        drive(self.session, self._ask)
-        chosen: R = response_of(self.session)
+        drive(self.session, self._ask, fatal=of_a_handler)
+        self._announce()
+        chosen: R = self._chosen()
         return chosen
 
     async def aanswer(self) -> R:
         """The same, without blocking the event loop."""
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        await adrive(self.session, self._aask)
-        chosen: R = response_of(self.session)
+        await adrive(self.session, self._aask, fatal=of_a_handler)
+        self._announce()
+        chosen: R = self._chosen()
         return chosen
 
     def stream(self) -> Generator[R, None, None]:
@@ -63,35 +79,40 @@ class Run(Generic[R]):
         if self.limiter is not None:
             self.limiter.acquire()
         while (call := self.session.pending) is not None:
-            child = self.children[call.model]
+            start = time.perf_counter()
             try:
                 if call.final:
-                    live, chunks = _Live(child), child.stream(self.request)
-                    return self._pass_on(live, live.passing(next(chunks, None)), chunks)
+                    self._announce()
+                    return self._pass_on(self.children[call.model].begin(self.request))
                 answer = self._ask(call)
-            except Exception as error:  # noqa: BLE001  the session takes it
-                self.session.fail(error)
+            except Exception as error:
+                if of_a_handler(error):
+                    raise
+                self.session.fail(error, seconds=time.perf_counter() - start)
             else:
                 self.session.answer(answer)
-        whole: R = chunk_of(self.session, live=False)
-        return (chunk for chunk in (whole,))
+        self._announce()
+        return (chunk for chunk in (self._whole(),))
 
     async def astream(self) -> AsyncGenerator[R, None]:
         """The same, without blocking the event loop."""
         if self.limiter is not None:
             await self.limiter.async_acquire()
         while (call := self.session.pending) is not None:
-            child = self.children[call.model]
+            start = time.perf_counter()
             try:
                 if call.final:
-                    live, chunks = _Live(child), await child.astream(self.request)
-                    return self._apass_on(live, live.passing(await anext(chunks, None)), chunks)
+                    self._announce()
+                    return self._apass_on(await self.children[call.model].abegin(self.request))
                 answer = await self._aask(call)
-            except Exception as error:  # noqa: BLE001  the session takes it
-                self.session.fail(error)
+            except Exception as error:
+                if of_a_handler(error):
+                    raise
+                self.session.fail(error, seconds=time.perf_counter() - start)
             else:
                 self.session.answer(answer)
-        return _once(chunk_of(self.session, live=False))
+        self._announce()
+        return _once(self._whole())
 
     def _ask(self, call: Call) -> Answer:
         return self.children[call.model].ask(self._asked(call))
@@ -101,79 +122,92 @@ class Run(Generic[R]):
 
     def _asked(self, call: Call) -> Request:
         """What is asked: an adviser gets its prompt, and no tools."""
+        if not call.is_advice:
+            self._announce()
         return self.request if call.prompt is None else Request.of_prompt(call.prompt)
 
-    def _pass_on(
-        self, live: _Live, first: R, chunks: Generator[Any, None, None]
-    ) -> Generator[R, None, None]:
-        with closing(chunks):
-            yield first
-            live.listen()
-            for chunk in chunks:
-                yield live.passing(chunk)
-                live.listen()
-        self.session.answer(live.answer)
-        yield chunk_of(self.session, live=True)
-
-    async def _apass_on(
-        self, live: _Live, first: R, chunks: AsyncGenerator[Any, None]
-    ) -> AsyncGenerator[R, None]:
-        async with aclosing(chunks):
-            yield first
-            live.listen()
-            async for chunk in chunks:
-                yield live.passing(chunk)
-                live.listen()
-        self.session.answer(live.answer)
-        yield chunk_of(self.session, live=True)
-
-
-class _Live:
-    """A child's stream on its way to the user, and the answer it adds up to."""
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-        self._seconds = 0.0
-        self._held = Answer("")
-        self.listen()
-
-    def listen(self) -> None:
-        """The clock runs from here: the time the user takes over a chunk is not the child's."""
-        self._since = time.perf_counter()
-
-    def passing(self, response: Any) -> Any:
-        """Takes note of a chunk, and returns it fit for the user.
-
-        Raises:
-            RuntimeError: there is none.
-        """
-        if response is None:
-            raise RuntimeError(f"child {self._child.name!r} streamed nothing")
-        self._seconds += time.perf_counter() - self._since
-        part, held = answer_of(response, self._seconds), self._held
-        self._held = Answer(
-            text=part.text,
-            logprobs=(*(held.logprobs or ()), *(part.logprobs or ())) or None,
-            usage=_larger(held.usage, part.usage),
-            seconds=self._seconds,
-            finish_reason=part.finish_reason or held.finish_reason,
-            payload=response,
+    def _announce(self) -> None:
+        """Tells handlers of the last decision, and at the end of the whole call."""
+        if not _is_heard():
+            return
+        done = self.session.pending is None
+        event = CascadeDecisionEvent(
+            decision=self.session.decision.to_dict(),
+            record=self.session.trace.to_dict() if done else None,
+            span_id=self.span,
         )
-        return recording(response, {"chosen": self._child.name})
+        _DISPATCHER.event(event)
 
-    @property
-    def answer(self) -> Answer:
-        """The answer so far."""
-        return self._held
+    def _chosen(self) -> Any:
+        """The chosen response with its record; where no answer fits, the last that does not."""
+        try:
+            answer = self.session.result
+        except AllModelsFailedError as error:
+            unfit = [e for e in error.errors.values() if isinstance(e, InvalidAnswerError)]
+            if not unfit:
+                raise
+            if self.request.form is not None:
+                raise unfit[-1].__cause__ or unfit[-1] from error
+            answer = unfit[-1].answer
+        payload = answer.payload
+        if isinstance(payload, Filled):
+            return Filled(recorded(payload.response, self.session.trace), payload.value)
+        return recorded(payload, self.session.trace)
+
+    def _whole(self) -> Any:
+        """A finished answer as the one chunk of a stream."""
+        chosen: Any = self._chosen()
+        response = chosen.response if isinstance(chosen, Filled) else chosen
+        return response.model_copy(update={"delta": text_of(response)})
+
+    def _end(self, begun: Begun) -> Any:
+        """The last chunk of a live stream: nothing new, but the record."""
+        self.session.answer(begun.live.answer)
+        self._announce()
+        last: Any = self._chosen()
+        return last.model_copy(update={"delta": ""})
+
+    def _pass_on(self, begun: Begun) -> Generator[R, None, None]:
+        with closing(begun.rest):
+            yield from begun.first
+            begun.live.listen()
+            for chunk in begun.rest:
+                yield begun.live.passing(chunk)
+                begun.live.listen()
+        yield self._end(begun)
+
+    async def _apass_on(self, begun: Begun) -> AsyncGenerator[R, None]:
+        async with aclosing(begun.rest):
+            for chunk in begun.first:
+                yield chunk
+            begun.live.listen()
+            async for chunk in begun.rest:
+                yield begun.live.passing(chunk)
+                begun.live.listen()
+        yield self._end(begun)
 
 
-def _larger(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Usage over a stream: providers report it at the end, piecewise, or as it grows."""
-    if one is None or other is None:
-        return one or other
-    return Usage(
-        max(one.input_tokens, other.input_tokens), max(one.output_tokens, other.output_tokens)
+def of_a_handler(error: Exception) -> bool:
+    """Whether a callback handler raised it, such as one that keeps to a token budget.
+
+    It is then no fault of the child's, and for the user to see.
+    """
+    callers = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
+    return any(
+        isinstance(caller, BaseCallbackHandler) and not isinstance(caller, CallbackManager)
+        for caller in callers
     )
+
+
+def _is_heard() -> bool:
+    """Whether anybody listens to events: making them costs time."""
+    dispatcher = _DISPATCHER
+    while True:
+        if any(not isinstance(each, NullEventHandler) for each in dispatcher.event_handlers):
+            return True
+        if not dispatcher.propagate:
+            return False
+        dispatcher = dispatcher.parent
 
 
 async def _once(chunk: Any) -> AsyncGenerator[Any, None]:

@@ -111,7 +111,9 @@ def ways(
     }
     loop = asyncio.new_event_loop()
     return {
-        "invoke": {way: lambda p, m=m, c=c: m.invoke(p, c).content for way, (m, c) in every.items()},
+        "invoke": {
+            way: lambda p, m=m, c=c: m.invoke(p, c).content for way, (m, c) in every.items()
+        },
         "ainvoke": {
             way: lambda p, m=m, c=c: loop.run_until_complete(m.ainvoke(p, c)).content
             for way, (m, c) in every.items()

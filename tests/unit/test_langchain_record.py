@@ -89,7 +89,7 @@ async def test_tokens_that_one_does_not_count_are_unknown_in_all(fakes, ask):
 async def test_a_call_that_raised_used_nothing_that_is_known(fakes, ask):
     down = fakes.Say("x", error=ConnectionError("down"))
     made = record(await ask(fakes.cascade(down), "Hi"))
-    assert made["failures"][0].keys() == {"model", "error"}
+    assert made["failures"][0].keys() == {"model", "error", "seconds"}  # and no cost
     assert made["total_output_tokens"] == 4
 
 

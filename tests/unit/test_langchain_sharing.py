@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.config import var_child_runnable_config
 
 from cascade_engine import Price
+from langchain_cascade import CascadeRoutingLLM
 from tests.helpers import whole
 
 
@@ -34,21 +40,53 @@ def check_unmixed(number, message):
     assert record(message)["models_run"] == (["weak"] if number % 2 else ["weak", "strong"])
 
 
+def seen_by(number):
+    """Two calls of three have a handler, and go another way."""
+    return {"callbacks": [BaseCallbackHandler()]} if number % 3 else None
+
+
 def test_threads_do_not_mix_their_records(fakes):
-    llm = echoing(fakes)
-    with ThreadPoolExecutor(50) as pool:
-        for number, message in enumerate(pool.map(lambda i: llm.invoke(str(i)), range(100))):
+    llm, threads = echoing(fakes), 100
+    together = Barrier(threads)
+
+    def invoke(number):
+        together.wait(timeout=60)
+        return llm.invoke(str(number), seen_by(number))
+
+    with ThreadPoolExecutor(threads) as pool:
+        messages = list(pool.map(invoke, range(3 * threads)))
+        streams = list(pool.map(lambda i: whole(llm.stream(str(i), seen_by(i))), range(threads)))
+    for answers in (messages, streams):
+        for number, message in enumerate(answers):
             check_unmixed(number, message)
-        streams = pool.map(lambda i: whole(llm.stream(str(i))), range(50))
-        for number, chunk in enumerate(streams):
-            check_unmixed(number, chunk)
+        assert len({message.id for message in answers}) == len(answers)
 
 
 async def test_concurrent_calls_do_not_mix_their_records(fakes):
     llm = echoing(fakes)
-    messages = await asyncio.gather(*(llm.ainvoke(str(i)) for i in range(200)))
+    messages = await asyncio.gather(*(llm.ainvoke(str(i), seen_by(i)) for i in range(1000)))
     for number, message in enumerate(messages):
         check_unmixed(number, message)
+    assert len({message.id for message in messages}) == 1000
+
+
+async def test_calls_that_wait_for_each_other_do_not_mix_their_records():
+    """All are under way at once: no child answers before every call has asked one."""
+    waiting, every = [], asyncio.Event()
+
+    async def say(messages):
+        waiting.append(var_child_runnable_config.get()["configurable"]["number"])
+        if len(waiting) == 1000:
+            every.set()
+        await every.wait()
+        assert var_child_runnable_config.get()["configurable"]["number"] == messages[-1].text
+        return AIMessage(messages[-1].text)
+
+    llm = CascadeRoutingLLM(models={"only": RunnableLambda(say)})
+    calls = (llm.ainvoke(str(i), {"configurable": {"number": str(i)}}) for i in range(1000))
+    messages = await asyncio.wait_for(asyncio.gather(*calls), timeout=60)
+    assert [message.text for message in messages] == [str(i) for i in range(1000)]
+    assert {record(message)["chosen"] for message in messages} == {"only"}
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ async def test_the_engine_is_told_of_tools_and_form(fakes, tooled, ask, asked_of
     assert [each["name"] for each in bound.tools] == ["add"]
     assert set(bound.tools[0]["parameters"]["properties"]) == {"a", "b"}
     assert bound.schema["properties"] == schema["properties"]
-    assert (bare.tools, bare.schema, free.schema) == ((), None, None)
+    assert (bare.tools, bare.schema, free.schema) == (({"name": "f"},), None, None)
 
 
 async def test_arguments_that_do_not_fit_tell_against_a_child(fakes, ask):

@@ -22,6 +22,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from pydantic import Field
 
 from cascade_engine import ConfigurationError, Price
+from cascade_engine.advisers import ChatJudge
 from llamaindex_cascade import CascadeRoutingLLM
 
 QUESTIONS = [f"{'hard' if i % 3 == 0 else 'easy'} question number {i}?" for i in range(30)]
@@ -194,9 +195,13 @@ def test_copies_and_pickles_keep_the_advisers(llm):
         assert made["chosen"] == "large"
 
 
-def test_what_is_written_down_holds_no_adviser(llm):
-    assert "judge" not in llm.to_dict() or llm.to_dict()["judge"] is None
+def test_advisers_are_written_down_as_children_are(llm):
     assert "Scripted" not in repr(llm)
+    again = CascadeRoutingLLM.from_dict(json.loads(json.dumps(llm.to_dict())))
+    assert (again.judge.model, again.llm_router.model) == ("judge", "router")
+    pair = make(judge=(ChatJudge("judge"), Scripted(model="judge")))
+    again = CascadeRoutingLLM.from_dict(json.loads(json.dumps(pair.to_dict())))
+    assert (again.judge[0].name, again.judge[1].model) == ("judge", "judge")
 
 
 def test_saving_and_loading(llm, tmp_path):

@@ -271,9 +271,8 @@ class TestAnswering:
         llm = CascadeRoutingLLM([sure(error=ConnectionError("down")), sure("large")])
         for response in await every_way(llm):
             assert record(response)["chosen"] == "large"
-            assert record(response)["failures"] == [
-                {"model": "small", "error": "ConnectionError('down')"}
-            ]
+            (failure,) = record(response)["failures"]
+            assert (failure["model"], failure["error"]) == ("small", "ConnectionError('down')")
 
     async def test_when_all_fail_each_error_is_told(self):
         small, large = ConnectionError("down"), ValueError("no credit")
@@ -545,10 +544,8 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="no messages"):
             CascadeRoutingLLM([sure()]).chat([])
 
-    def test_children_are_not_written_down(self):
-        llm = CascadeRoutingLLM([sure()])
-        assert "llms" not in llm.to_dict()
-        assert "because" not in repr(llm)
+    def test_children_are_not_shown(self):
+        assert "because" not in repr(CascadeRoutingLLM([sure()]))
 
     def test_the_import_brings_no_other_framework(self):
         code = (

@@ -1,0 +1,172 @@
+"""What a cascade is made of: its fields, their checks, and what follows from them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, model_serializer
+
+from cascade_engine import (
+    DEFAULT_STRATEGY,
+    CascadeRouter,
+    ConfigurationError,
+    CostEstimator,
+    Price,
+    QualityEstimator,
+    Strategy,
+)
+from cascade_engine._call_options import Sessions
+from cascade_engine._naming import own_error, unknown_argument
+from cascade_engine.errors import PersistenceError
+from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
+from llamaindex_cascade._using import measured, using
+from llamaindex_cascade._writing import Rebuilt, written
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from llama_index.core.base.llms.types import LLMMetadata
+    from typing_extensions import Self
+
+__all__ = ["Settings"]
+
+#: What an LLM is often given, and only a child can use.
+_OF_CHILDREN = (
+    *("api_base", "api_key", "temperature", "max_tokens", "max_retries", "timeout"),
+    *("additional_kwargs", "context_window", "is_chat_model", "is_function_calling_model"),
+    *("logprobs", "http_client", "stop"),
+)
+
+
+class Settings(FunctionCallingLLM):
+    """The fields of `CascadeRoutingLLM`, which documents them."""
+
+    llms: SkipValidation[dict[str, Any]] = Field(exclude=True, repr=False)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    cost: Any = Field(default="price", exclude=True)
+    max_expected_cost: float | None = None
+    max_cost: float | None = None
+    strategy: str | Strategy = Field(default=DEFAULT_STRATEGY, exclude=True)
+    quality_estimator: QualityEstimator | None = Field(default=None, exclude=True)
+    cost_estimator: CostEstimator | None = Field(default=None, exclude=True)
+    priors: list[float] | None = None
+    seed: int = 0
+    clamp_budget: bool = False
+    judge: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+    llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+    samples: SkipValidation[dict[str, int] | None] = None
+    signals: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+
+    _router: CascadeRouter = PrivateAttr()
+    _children: dict[str, Child] = PrivateAttr()
+    _advisers: dict[str, Child] = PrivateAttr()
+    _metadata: LLMMetadata | None = PrivateAttr(default=None)
+    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
+
+    def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
+        if (llms is None) == (models is None):
+            raise ConfigurationError("pass either llms=[small, large] or models=[small, large]")
+        unknown = sorted(set(options) - set(type(self).model_fields) - {"class_name"})
+        if unknown:
+            raise unknown_argument(unknown[0], sorted(type(self).model_fields), _OF_CHILDREN)
+        given = Rebuilt(options)
+        children = name_children(given.llms(models if llms is None else llms))
+        try:
+            super().__init__(llms=children, **given.fields())
+        except ValidationError as error:
+            raise own_error(error.errors()) or error from None
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Builds the router once the fields are known."""
+        super().model_post_init(context)
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        if not callable(self.signals):
+            measured(self.signals)
+        self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
+        advisers = name_advisers(
+            {"judge": self.judge, "llm_router": self.llm_router}, list(self.llms)
+        )
+        self._advisers = {each.name: Child(each.name, llm) for each, llm in advisers.items()}
+        self._router = CascadeRouter(
+            list(self.llms),
+            strategy=self.strategy,
+            quality=self.quality_estimator,
+            cost=self.cost_estimator,
+            prices=self.prices,
+            charge=self.cost,
+            budget=self.max_expected_cost,
+            priors=self.priors,
+            seed=self.seed,
+            clamp_budget=self.clamp_budget,
+            advisers=list(advisers),
+            samples=self.samples,
+        )
+
+    @property
+    def router(self) -> CascadeRouter:
+        """The engine's router; fitted once `fit` has been called."""
+        return self._router
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What holds whichever child answers. Read once: a child may ask its server for it."""
+        if self._metadata is None:
+            self._metadata = joint_metadata(self._children)
+        return self._metadata
+
+    def using(self, **options: Any) -> AbstractContextManager[None]:
+        """Options for all calls of this cascade within a `with` block.
+
+        That is the way to reach calls that somebody else makes: a query engine, an agent. Blocks
+        may be nested: the inner holds. Other tasks and threads are not concerned, but for those
+        that are started within.
+
+        Example:
+            ```python
+            with llm.using(max_expected_cost=0.01):
+                engine.query("...")
+            ```
+
+        Args:
+            **options: `max_expected_cost`, `max_cost`, `lam`, `strategy`, `model`, as for a call;
+                and `signals`, numbers by name, or a function of the `Query` to such.
+
+        Raises:
+            ConfigurationError: one is not known, cannot work, or contradicts another.
+        """
+        return using(self, options, list(self.llms))
+
+    # Being written down.
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:
+        """All fields as plain values: children with their import paths, and without keys."""
+        del info
+        return {**handler(self), **written(self), "class_name": self.class_name()}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A deep copy; a child with connections, which cannot be copied, is shared."""
+        memo = {} if memo is None else memo
+        for child in (*self._children.values(), *self._advisers.values()):
+            try:
+                copy.deepcopy(child.llm, memo)
+            except TypeError:  # noqa: PERF203  few
+                memo[id(child.llm)] = child.llm
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # it leaves out what cannot be pickled
+        own = set(Settings.model_fields) - set(FunctionCallingLLM.model_fields)
+        if lost := sorted(own - set(state["__dict__"])):
+            raise PersistenceError(
+                f"{lost} cannot be pickled: use functions of a module, or save what was learned "
+                "with `save` and give the rest again"
+            )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._router = (state.get("__pydantic_private__") or {}).get("_router", self._router)
