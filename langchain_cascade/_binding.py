@@ -22,7 +22,7 @@ __all__ = ["BOUND", "Bound", "bind", "form_of", "offered", "schema_of", "support
 #: The call keyword under which the bound children travel to where they are called.
 BOUND = "cascade_bound"
 #: The schema that no answer in words fits.
-_NO_WORDS = {"not": {}}
+_NO_WORDS: Mapping[str, Any] = {"not": {}}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def tool_of(tool: Any) -> dict[str, Any] | None:
 
 
 def offered(tools: Any) -> tuple[Mapping[str, Any], ...]:
-    """The tools as `Query.tools` has them; a provider's own that has no name is an empty mapping."""
+    """The tools as `Query.tools` has them; one of a provider's own without a name is empty."""
     return tuple(tool if "name" in tool else {} for tool in tools_of(tools))
 
 

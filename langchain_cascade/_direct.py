@@ -1,8 +1,8 @@
 """Calls that no one observes, and that are therefore answered directly.
 
 LangChain opens a run around every call, describes the model to whoever follows it, and looks into
-caches, for twice the time that the cascade itself takes. Where there is nobody to tell and nothing
-to look into, all that comes of it is the id of the message. Any other call takes LangChain's way.
+caches. Where there is nobody to tell and nothing to look into, all that comes of it is the id of
+the message. Any other call takes LangChain's way.
 """
 
 from __future__ import annotations

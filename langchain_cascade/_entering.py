@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_cascade._answering import Answering
 from langchain_cascade._binding import BOUND, Bound
 from langchain_cascade._direct import directly, is_streamed
-from langchain_cascade._messages import answer_to, named, shown
+from langchain_cascade._messages import completed, named, with_record
 from langchain_cascade._runs import RUN, Run, open_run, run_below
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Entering(Answering):
         messages = directly(self, run, input, kwargs, is_async=False)
         if messages is not None:
             found = self._answered(run, messages, kwargs.pop("stop", None), kwargs)
-            return answer_to(*found, run.message_id)
+            return completed(with_record(*found), run.message_id)
         return named(super().invoke(input, config, **{**kwargs, RUN: run}))
 
     async def ainvoke(
@@ -50,7 +50,7 @@ class Entering(Answering):
         messages = directly(self, run, input, kwargs, is_async=True)
         if messages is not None:
             found = await self._aanswered(run, messages, kwargs.pop("stop", None), kwargs)
-            return answer_to(*found, run.message_id)
+            return completed(with_record(*found), run.message_id)
         return named(await super().ainvoke(input, config, **{**kwargs, RUN: run}))
 
     def stream(
@@ -65,7 +65,7 @@ class Entering(Answering):
                 yield cast("AIMessageChunk", named(chunk))
             return
         for piece in self._stream(messages, kwargs.pop("stop", None), **kwargs):
-            yield shown(piece, identifier)
+            yield completed(cast("AIMessageChunk", piece.message), identifier)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -81,7 +81,7 @@ class Entering(Answering):
         pieces: Any = self._astream(messages, kwargs.pop("stop", None), **kwargs)
         async with aclosing(pieces):
             async for piece in pieces:
-                yield shown(piece, identifier)
+                yield completed(cast("AIMessageChunk", piece.message), identifier)
 
     def stream_events(
         self,

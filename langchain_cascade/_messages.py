@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Where a message keeps the record of how it came about.
 RECORD = "cascade"
 
-_MODEL = "model_name"
+M = TypeVar("M", bound=AIMessage)
+
 _COUNTS = {"input_tokens", "output_tokens", "total_tokens"}
 
 
@@ -104,24 +105,6 @@ def with_record(message: AIMessage, trace: Trace) -> AIMessage:
     return message.model_copy(update={"response_metadata": metadata, "id": provider_id(message.id)})
 
 
-def answer_to(message: AIMessage, trace: Trace, identifier: str) -> AIMessage:
-    """A copy of the chosen message as the user gets it: both of the above, and an id.
-
-    Args:
-        message: the child's.
-        trace: how it came about.
-        identifier: the message's id, unless the provider gave it one.
-    """
-    record = record_of(message, trace)
-    metadata = {k: v for k, v in message.response_metadata.items() if k != _MODEL}
-    metadata[RECORD] = record
-    if record[_MODEL]:
-        metadata[_MODEL] = record[_MODEL]
-    own = provider_id(message.id)
-    update = {"response_metadata": metadata, "id": identifier if own is None else own}
-    return message.model_copy(update=update)
-
-
 def record_of(message: AIMessage, trace: Trace) -> dict[str, Any]:
     """The trace as plain values, and the provider's name of the model that answered."""
     return {**trace.to_dict(), "model_name": message.response_metadata.get("model_name")}
@@ -136,12 +119,19 @@ def named(message: AIMessage) -> AIMessage:
     return message.model_copy(update={"response_metadata": metadata})
 
 
-def shown(piece: ChatGenerationChunk, identifier: str) -> AIMessageChunk:
-    """A piece of a stream as the user gets it: with an id, and the last with its model's name."""
-    chunk = named(piece.message)  # type: ignore[arg-type]
-    if chunk.id is None:
-        chunk.id = identifier
-    return chunk  # type: ignore[return-value]
+def completed(message: M, identifier: str) -> M:
+    """A message, or chunk, that no one else holds yet, as the user gets it: `named`, with an id.
+
+    Args:
+        message: with a record, or a chunk of a stream.
+        identifier: its id, unless the provider gave it one.
+    """
+    record = message.response_metadata.get(RECORD)
+    if record and record.get("model_name"):
+        message.response_metadata["model_name"] = record["model_name"]
+    if message.id is None:
+        message.id = identifier
+    return message
 
 
 def provider_id(identifier: str | None) -> str | None:

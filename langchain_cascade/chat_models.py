@@ -96,7 +96,9 @@ class CascadeRoutingLLM(Entering, Learning):
         ```
 
         Each child gets the tools in its own format; one that takes none is left out. What a child
-        calls is judged by its log-probs and, once fitted, by whether it fits the tools.
+        calls is judged by its log-probs and by whether it fits the tools; before a fit a call that
+        does not fit is never taken while another child can answer. Many providers give no
+        log-probs of calls: until a fit those are judged by `priors`.
 
     Structured output:
         ```python

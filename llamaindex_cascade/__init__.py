@@ -1,6 +1,7 @@
 """LlamaIndex adapter of cascade-routing: several LLMs behind the interface of one."""
 
 from cascade_engine import CascadeDataset, Price, __version__
+from llamaindex_cascade._tracing import CascadeTraceEvent, TraceLogHandler
 from llamaindex_cascade.events import CascadeDecisionEvent
 from llamaindex_cascade.llm import CascadeRoutingLLM
 from llamaindex_cascade.retrieval import RetrievalSignals
@@ -9,7 +10,9 @@ __all__ = [
     "CascadeDataset",
     "CascadeDecisionEvent",
     "CascadeRoutingLLM",
+    "CascadeTraceEvent",
     "Price",
     "RetrievalSignals",
+    "TraceLogHandler",
     "__version__",
 ]

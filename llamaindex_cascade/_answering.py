@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from cascade_engine import ConfigurationError
 from cascade_engine._chats import tools_of
+from cascade_engine._shadowing import opened
 from llamaindex_cascade._messages import query_of, with_signals
 from llamaindex_cascade._requests import Request
 from llamaindex_cascade._running import R, Run
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         CompletionResponseGen,
     )
 
-    from cascade_engine import Query
+    from cascade_engine import Query, Session
     from llamaindex_cascade._forms import Form
 
 __all__ = ["TOOLS", "Answering"]
@@ -110,14 +111,35 @@ class Answering(Settings):
         options = self._options(kwargs)
         tools = kwargs.pop(TOOLS, None)
         request = Request(kind, _checked(kind, asked), kwargs, tools, form)
-        session = self._sessions.open(
-            self._router,
-            self._query(request, options),
-            options,
-            max_cost=self.max_cost,
-            able=self._able(request),
-        )
-        return Run(self._children | self._advisers, session, request, self.rate_limiter)
+        query, able = self._query(request, options), self._able(request)
+
+        def opening(options: Mapping[str, Any]) -> Session:
+            return self._sessions.open(
+                self._router, query, options, max_cost=self.max_cost, able=able
+            )
+
+        session, shadow = opened(self.shadow, options, opening)
+        everybody = self._children | self._advisers
+        return Run(everybody, session, request, self._shadows, self.rate_limiter, shadow)
+
+    def join_shadows(self, timeout: float | None = None) -> bool:
+        """Waits until the cascade has played all that is under way in shadow mode.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
+                awaited.
+        """
+        return self._shadows.join(timeout)
+
+    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
+        """The same, without blocking the event loop."""
+        return await self._shadows.ajoin(timeout)
 
     def _options(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The options of a call, which are taken out of its keywords."""

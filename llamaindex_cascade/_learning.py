@@ -8,9 +8,9 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
 from cascade_engine._gathering import Children
 from cascade_engine._learner import Learner
-from cascade_engine._records import content_key
 from llamaindex_cascade._answering import Answering
 from llamaindex_cascade._children import name_children
+from llamaindex_cascade._logged import key_of, question_of
 from llamaindex_cascade._requests import Request
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ class Learning(Learner, Answering):
             self._read,
             {each: _prompted(self._advisers[each.name]) for each in router.advisers},
             router.samples,
+            question_of,
         )
 
     def _read(self, question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
         messages = [ChatMessage(content=question)] if isinstance(question, str) else question
-        told = [message.model_dump() for message in messages]
         request = Request(ChatResponse, messages, {})
-        return self._query(request, self._options({})), request, content_key(told)
+        return self._query(request, self._options({})), request, key_of(messages)
 
     @classmethod
     def _named(cls, models: Any) -> dict[str, Any]:

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
-from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
+from llamaindex_cascade._drafting import adrafted, drafted
+from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._messages import recorded, text_of
 from llamaindex_cascade._requests import Filled, Request
+from llamaindex_cascade._tracing import settle
 from llamaindex_cascade.events import CascadeDecisionEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from cascade_engine import Call, Session
+    from cascade_engine._shadowing import Shadow, Shadows
     from llamaindex_cascade._children import Begun, Child
 
 __all__ = ["R", "Run"]
@@ -46,22 +49,28 @@ class Run(Generic[R]):
         children: and advisers, by name.
         session: says which to ask.
         request: what to ask them.
+        shadows: what is played in the background.
         limiter: the cascade's own rate limiter, if any.
+        shadow: what is to be played once this call, by the incumbent, has been answered.
         span: id of the span of the call.
+        is_silent: whether its decisions are not announced: it is played in the background.
     """
 
     children: Mapping[str, Child]
     session: Session
     request: Request
+    shadows: Shadows
     limiter: Any = None
+    shadow: Shadow | None = None
     span: str | None = field(default_factory=active_span_id.get)
+    is_silent: bool = False
 
     def answer(self) -> R:
         """The accepted answer, with its record."""
         if self.limiter is not None:
             self.limiter.acquire()
-        drive(self.session, self._ask, fatal=of_a_handler)
-        self._announce()
+        drive(self.session, self.ask, fatal=of_a_handler)
+        self._settle(is_async=False)
         chosen: R = self._chosen()
         return chosen
 
@@ -69,8 +78,8 @@ class Run(Generic[R]):
         """The same, without blocking the event loop."""
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        await adrive(self.session, self._aask, fatal=of_a_handler)
-        self._announce()
+        await adrive(self.session, self.aask, fatal=of_a_handler)
+        self._settle(is_async=True)
         chosen: R = self._chosen()
         return chosen
 
@@ -84,14 +93,14 @@ class Run(Generic[R]):
                 if call.final:
                     self._announce()
                     return self._pass_on(self.children[call.model].begin(self.request))
-                answer = self._ask(call)
+                answer = self.ask(call)
             except Exception as error:
                 if of_a_handler(error):
                     raise
                 self.session.fail(error, seconds=time.perf_counter() - start)
             else:
                 self.session.answer(answer)
-        self._announce()
+        self._settle(is_async=False)
         return (chunk for chunk in (self._whole(),))
 
     async def astream(self) -> AsyncGenerator[R, None]:
@@ -104,21 +113,27 @@ class Run(Generic[R]):
                 if call.final:
                     self._announce()
                     return self._apass_on(await self.children[call.model].abegin(self.request))
-                answer = await self._aask(call)
+                answer = await self.aask(call)
             except Exception as error:
                 if of_a_handler(error):
                     raise
                 self.session.fail(error, seconds=time.perf_counter() - start)
             else:
                 self.session.answer(answer)
-        self._announce()
+        self._settle(is_async=True)
         return _once(self._whole())
 
-    def _ask(self, call: Call) -> Answer:
-        return self.children[call.model].ask(self._asked(call))
+    def ask(self, call: Call) -> Answer:
+        """Makes one call."""
+        child, asked = self.children[call.model], self._asked(call)
+        return drafted(child, asked, self.session) if self.session.may_abandon else child.ask(asked)
 
-    async def _aask(self, call: Call) -> Answer:
-        return await self.children[call.model].aask(self._asked(call))
+    async def aask(self, call: Call) -> Answer:
+        """The same, without blocking the event loop."""
+        child, asked = self.children[call.model], self._asked(call)
+        if self.session.may_abandon:
+            return await adrafted(child, asked, self.session)
+        return await child.aask(asked)
 
     def _asked(self, call: Call) -> Request:
         """What is asked: an adviser gets its prompt, and no tools."""
@@ -128,7 +143,7 @@ class Run(Generic[R]):
 
     def _announce(self) -> None:
         """Tells handlers of the last decision, and at the end of the whole call."""
-        if not _is_heard():
+        if self.is_silent or not is_heard(_DISPATCHER):
             return
         done = self.session.pending is None
         event = CascadeDecisionEvent(
@@ -137,6 +152,11 @@ class Run(Generic[R]):
             span_id=self.span,
         )
         _DISPATCHER.event(event)
+
+    def _settle(self, *, is_async: bool) -> None:
+        """The end of the call."""
+        self._announce()
+        settle(self, is_async=is_async)
 
     def _chosen(self) -> Any:
         """The chosen response with its record; where no answer fits, the last that does not."""
@@ -160,10 +180,10 @@ class Run(Generic[R]):
         response = chosen.response if isinstance(chosen, Filled) else chosen
         return response.model_copy(update={"delta": text_of(response)})
 
-    def _end(self, begun: Begun) -> Any:
+    def _end(self, begun: Begun, *, is_async: bool) -> Any:
         """The last chunk of a live stream: nothing new, but the record."""
         self.session.answer(begun.live.answer)
-        self._announce()
+        self._settle(is_async=is_async)
         last: Any = self._chosen()
         return last.model_copy(update={"delta": ""})
 
@@ -174,7 +194,7 @@ class Run(Generic[R]):
             for chunk in begun.rest:
                 yield begun.live.passing(chunk)
                 begun.live.listen()
-        yield self._end(begun)
+        yield self._end(begun, is_async=False)
 
     async def _apass_on(self, begun: Begun) -> AsyncGenerator[R, None]:
         async with aclosing(begun.rest):
@@ -184,7 +204,7 @@ class Run(Generic[R]):
             async for chunk in begun.rest:
                 yield begun.live.passing(chunk)
                 begun.live.listen()
-        yield self._end(begun)
+        yield self._end(begun, is_async=True)
 
 
 def of_a_handler(error: Exception) -> bool:
@@ -197,17 +217,6 @@ def of_a_handler(error: Exception) -> bool:
         isinstance(caller, BaseCallbackHandler) and not isinstance(caller, CallbackManager)
         for caller in callers
     )
-
-
-def _is_heard() -> bool:
-    """Whether anybody listens to events: making them costs time."""
-    dispatcher = _DISPATCHER
-    while True:
-        if any(not isinstance(each, NullEventHandler) for each in dispatcher.event_handlers):
-            return True
-        if not dispatcher.propagate:
-            return False
-        dispatcher = dispatcher.parent
 
 
 async def _once(chunk: Any) -> AsyncGenerator[Any, None]:

@@ -19,6 +19,7 @@ from cascade_engine import (
 )
 from cascade_engine._call_options import Sessions
 from cascade_engine._naming import own_error, unknown_argument
+from cascade_engine._shadowing import Shadows, check_shadow
 from cascade_engine.errors import PersistenceError
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._using import measured, using
@@ -58,12 +59,15 @@ class Settings(FunctionCallingLLM):
     llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
     samples: SkipValidation[dict[str, int] | None] = None
     signals: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
+    abandon_below: float | None = None
+    shadow: str | None = None
 
     _router: CascadeRouter = PrivateAttr()
     _children: dict[str, Child] = PrivateAttr()
     _advisers: dict[str, Child] = PrivateAttr()
     _metadata: LLMMetadata | None = PrivateAttr(default=None)
     _sessions: Sessions = PrivateAttr(default_factory=Sessions)
+    _shadows: Shadows = PrivateAttr(default_factory=Shadows)
 
     def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
         if (llms is None) == (models is None):
@@ -83,6 +87,7 @@ class Settings(FunctionCallingLLM):
         super().model_post_init(context)
         if self.max_cost is not None and not self.max_cost >= 0:
             raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
+        check_shadow(self.shadow, self.llms)
         if not callable(self.signals):
             measured(self.signals)
         self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
@@ -103,6 +108,7 @@ class Settings(FunctionCallingLLM):
             clamp_budget=self.clamp_budget,
             advisers=list(advisers),
             samples=self.samples,
+            abandon_below=self.abandon_below,
         )
 
     @property

@@ -73,6 +73,17 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         Children without handlers of their own get the cascade's, so that each call of a child is
         counted once, judges and rejected drafts included.
 
+    Log:
+        ```python
+        get_dispatcher().add_event_handler(TraceLogHandler("traffic.jsonl"))
+        ...
+        drift(llm.router, read_traces("traffic.jsonl"))
+        llm.fit(read_traces("traffic.jsonl"), references)  # asks only who has not answered yet
+        ```
+
+        It hears of each call's end by `CascadeTraceEvent`. In shadow mode the user's answers come
+        from one child, and the log has what the cascade would have done.
+
     Being written down:
         `to_dict` and `from_dict` keep settings and children, without keys; `save` and `load` what
         was learned, without children. Pickles and copies keep both.
@@ -104,6 +115,15 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
             Once fitted, a draft of it is compared with them: one that is sure says the same again.
             They cost what its calls cost, and `fit` collects them. The child must sample: at
             temperature 0, with a fixed seed or with a cache it repeats itself.
+        abandon_below: estimated quality below which a draft that would be rejected is not even
+            finished: drafts are then asked for by streaming, and looked at every 8 tokens. None,
+            the default, finishes every draft. Where answers are long it saves a little, at some
+            risk: half an answer is judged as if it were a whole one. What a broken-off draft costs
+            is counted from what was seen of it, unless its provider has reported it.
+        shadow: the child whose answers users get while the cascade plays along for the record: in
+            the background, by the child's own answers where it comes to ask for them. Limits are
+            for the cascade alone. At most 16 queries are played at a time, and the rest is skipped;
+            their cost is in the log and in callbacks, and not in the record. See `join_shadows`.
         signals: what to measure of each query: a function of the `Query` to numbers by name. They
             are in `Query.signals`, for a `QuerySignalEstimator`.
 

@@ -24,6 +24,7 @@ from cascade_engine._router import CascadeRouter
 from cascade_engine._session import Session, adrive, drive
 from cascade_engine._simulation import Outcome
 from cascade_engine._summary import FittingSummary, summarize
+from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine._tuning import Frontier, Policy
 from cascade_engine._types import (
     Advice,
@@ -44,7 +45,11 @@ from cascade_engine.errors import (
     CascadeError,
     ConfigurationError,
     DataError,
+    DataWarning,
+    DraftAbandonedError,
     InfeasibleBudgetError,
+    InvalidAnswerError,
+    LoggedError,
     NotFittedError,
     PersistenceError,
     SessionStateError,
@@ -106,8 +111,10 @@ __all__ = [
     "ConsistencySignal",
     "CostEstimator",
     "DataError",
+    "DataWarning",
     "Decision",
     "DifferenceEstimator",
+    "DraftAbandonedError",
     "Drift",
     "EffortSignal",
     "EmbeddingEstimator",
@@ -120,11 +127,14 @@ __all__ = [
     "Frontier",
     "GaussianCombiner",
     "InfeasibleBudgetError",
+    "InvalidAnswerError",
     "Judge",
     "Judgement",
     "LearningCurve",
     "LearningPoint",
     "LinearCostEstimator",
+    "LoggedError",
+    "LoggedTrace",
     "LogprobEstimator",
     "LogprobSignal",
     "NeighbourEstimator",
@@ -154,6 +164,7 @@ __all__ = [
     "TokenCostEstimator",
     "ToolCall",
     "Trace",
+    "TraceLog",
     "Tuned",
     "UnknownPriceError",
     "Usage",
@@ -171,6 +182,7 @@ __all__ = [
     "learning_curve",
     "measure_reliability",
     "persistent",
+    "read_traces",
     "simulate",
     "summarize",
     "tune",

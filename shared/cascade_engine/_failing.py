@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cascade_engine._validity import tool_call_fits
-from cascade_engine.structure import _CUT, STRUCTURE_COLUMNS, structure_row
+from cascade_engine.structure import CUT_OFF, STRUCTURE_COLUMNS, structure_row
 
 if TYPE_CHECKING:
     from cascade_engine._types import Answer, Query, ToolCall
@@ -32,7 +32,7 @@ def certainly_fails(query: Query, answer: Answer) -> bool:
 
 
 def _is_cut_off(answer: Answer) -> bool:
-    if (answer.finish_reason or "").lower() not in _CUT:
+    if (answer.finish_reason or "").lower() not in CUT_OFF:
         return False
     tokens = answer.usage.output_tokens if answer.usage else len(answer.logprobs or ())
     return not 0 < tokens <= _MEANT

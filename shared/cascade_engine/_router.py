@@ -87,7 +87,9 @@ class CascadeRouter:
 
     Before `fit` it works by a rule: the models run in order until an answer's tokens have a
     geometric mean probability of at least 0.9; an answer without log-probs is judged by its model's
-    prior, below 0.9 unless given otherwise. A budget then limits each query, not the mean.
+    prior, below 0.9 unless given otherwise. One that certainly fails (it is empty, cut off, not in
+    the form asked for, or calls a tool in a way that does not fit) is not taken while another model
+    can answer. A budget then limits each query, not the mean.
 
     After `fit` it follows the strategy, on calibrated estimates, at the budget in expectation.
     A fitted router does not change and may be shared between threads.

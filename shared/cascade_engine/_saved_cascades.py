@@ -79,7 +79,7 @@ def restore(
         "seed": router.seed,
         "clamp_budget": router.clamp_budget,
         "samples": router.samples,
-        **({} if router.abandon_below is None else {"abandon_below": router.abandon_below}),
+        "abandon_below": router.abandon_below,
         **settings,
         **_advisers(router, fields, path),
     }

@@ -101,7 +101,7 @@ def read_traces(path: str | PathLike[str]) -> list[LoggedTrace]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             value, is_torn = _parsed(line)
-            if number == 1 and value is None and not line.startswith(START[: len(line)]):
+            if is_torn and number == 1 and not line.startswith(START[: len(line)]):
                 raise DataError(f"{path} is no log of traces: it begins with {line[:60]!r}")
             if is_torn:
                 words = f"line {number} of {path} was torn, and is left out: {line[:60]!r}"

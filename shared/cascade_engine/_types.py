@@ -37,7 +37,7 @@ class Query:
         context_length: characters of everything else sent along (system prompt, earlier turns):
             it costs tokens, and is no part of the question.
         tools: the tools that may be called, each a mapping with "name" and "parameters", a JSON
-            schema of the arguments.
+            schema of the arguments; an empty one stands for a tool that cannot be described so.
         schema: JSON schema of the answer asked for, or None where it is free.
         signals: what was measured of it, by name: an LLM router's verdict, or a number of your own.
             What is not there is unknown.

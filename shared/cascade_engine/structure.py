@@ -65,7 +65,8 @@ Validator: TypeAlias = "Callable[[str], bool | float | None] | type[Any]"
 ValueError, TypeError, LookupError or AssertionError where it is not; or a type that pydantic can
 validate JSON against, such as a model class."""
 
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
+#: Reasons to finish, as providers call it, at a limit on the length.
+CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens"})
 _WORD = re.compile(r"\w+")
 _NGRAM = 4
 _SHORTEST_COMPRESSED = 200  # bytes; shorter texts hardly compress
@@ -205,7 +206,7 @@ def _tool_calls(query: Query, answer: Answer) -> float:
 
 
 def _truncated(answer: Answer, *, open_json: bool) -> float:
-    if (answer.finish_reason or "").lower() in _CUT:
+    if (answer.finish_reason or "").lower() in CUT_OFF:
         return 1.0
     text = answer.text
     if "```" in text and sum(line.lstrip().startswith("```") for line in text.split("\n")) % 2:

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("langgraph")
 
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -114,8 +115,6 @@ def test_any_other_error_is_the_childs():
     def broken(messages):
         raise RuntimeError("no")
 
-    from langchain_core.language_models import FakeListChatModel
-
     models = {"weak": RunnableLambda(broken), "strong": FakeListChatModel(responses=["well"])}
     message = CascadeRoutingLLM(models=models).invoke(ASKED)
     (failure,) = message.response_metadata["cascade"]["failures"]
@@ -127,8 +126,6 @@ def test_any_other_error_is_the_childs():
 def test_a_draft_that_fails_in_a_stream_took_time(way):
     def broken(messages):
         raise RuntimeError("no")
-
-    from langchain_core.language_models import FakeListChatModel
 
     models = {"weak": RunnableLambda(broken), "strong": FakeListChatModel(responses=["well"])}
     llm = CascadeRoutingLLM(models=models)

@@ -13,7 +13,7 @@ from tests.helpers import finished
 NAMES = ("small", "large")
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818  as control flow is named
     """Somebody else's way to say: no further."""
 
 

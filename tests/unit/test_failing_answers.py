@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
 import pytest
 
-from cascade_engine import Answer, CascadeRouter, Query, ToolCall, Usage, drive
+from cascade_engine import Answer, CascadeRouter, PriorEstimator, Query, ToolCall, Usage, drive
 
 SURE, UNSURE = (-0.01, -0.02) * 4, (-0.01, -3.0) * 4
 NAMES = ("small", "large")
@@ -111,7 +114,7 @@ def test_a_call_without_log_probs_has_its_models_prior():
 
 
 def test_without_jsonschema_a_form_is_judged_as_far_as_it_can_be(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "jsonschema", None)
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
     assert believed(FORM, Answer("Ada", SURE)) == (0.0, NAMES)
     assert believed(FORM, Answer('{"age": "old"}', SURE))[1] == ("small",)
 
@@ -124,13 +127,9 @@ def test_the_last_answer_is_taken_all_the_same():
 
 
 def test_answers_of_many_queries_are_judged_each_by_its_own():
-    from cascade_engine import PriorEstimator
-
     estimator = PriorEstimator(1)
     evidence = estimator.begin([TOOLS, FORM, WORDS])
     estimator.observe(evidence, 0, [Answer('{"age": 3}', (0.0,))] * 3)
-    import numpy as np
-
     quality, _ = estimator.estimate(evidence, np.ones((3, 1), dtype=bool))
     assert quality[:, 0].tolist() == [1.0, 1.0, 1.0]
     estimator.observe(evidence, 0, [Answer("Ada", (0.0,))] * 3)

@@ -161,6 +161,30 @@ async def test_the_engine_is_told_of_tools_and_form(fakes, tooled, ask, asked_of
     assert (bare.tools, bare.schema, free.schema) == (({"name": "f"},), None, None)
 
 
+@pytest.mark.parametrize(
+    ("choice", "is_free"),
+    [
+        *((free, True) for free in (None, "auto", "none", False, "f", {"type": "auto"})),
+        *((bound, False) for bound in ("any", "required", True, "add", {"type": "any"})),
+        ({"type": "function", "function": {"name": "add"}}, False),
+        ({"type": "tool", "name": "add"}, False),
+    ],
+)
+def test_where_a_tool_has_to_be_called_no_words_fit(fakes, asked_of, choice, is_free):
+    class Tooled(fakes.StreamChat):
+        def bind_tools(self, tools, **options):
+            return self.bind(**options)
+
+    llm = CascadeRoutingLLM(models=[Tooled(model_name="only", script=fakes.Say("Hi", 0.9))])
+    seen = asked_of(llm)
+    llm.bind_tools([add], tool_choice=choice).invoke("Hi")
+    llm.bind_tools([add, {"type": "web_search"}], tool_choice=choice).invoke("Hi")
+    all_known, may_be_its_own = seen
+    assert all_known.schema == (None if is_free else {"not": {}})
+    assert may_be_its_own.schema is None
+    assert may_be_its_own.tools[1] == {}
+
+
 async def test_arguments_that_do_not_fit_tell_against_a_child(fakes, ask):
     def calls(arguments):
         call = {"name": "add", "args": arguments, "id": "1", "type": "tool_call"}

@@ -18,6 +18,7 @@ from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, DataError, Price, SessionStateError
+from cascade_engine._collection import Collection
 from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
 from langchain_cascade import CascadeRoutingLLM, TraceLogHandler
 from tests.helpers import whole
@@ -166,6 +167,14 @@ class TestAskingAgain:
         again = llm.collect([self.chat()], progress=False)
         assert traces[0].key == again.keys[0]
         assert llm.collect(traces, progress=False).keys == [trace.key for trace in traces]
+
+    def test_questions_of_ones_own_are_found_in_the_log(self, build, log, scripted_server):
+        llm = build(GOOD)
+        llm.invoke("easy one")
+        known = Collection.from_traces(log.path)
+        found = llm.collect(["easy one", "another"], known=known, progress=False)
+        assert not found.missing()
+        assert len(scripted_server.requests) == 1 + 3
 
     def test_a_cascade_is_fitted_on_its_log(self, build, log, scripted_server):
         llm = build(lambda r: GOOD if "easy" in str(r["messages"]) else POOR)

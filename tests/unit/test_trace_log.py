@@ -223,6 +223,11 @@ class TestDamage:
         log.write(trace)
         assert len(read_traces(log.path)) == 2
 
+    def test_empty_lines_are_passed_over(self, log, trace):
+        log.write(trace)
+        log.path.write_bytes(b"\n" + log.path.read_bytes() + b"\n\n")
+        assert len(read_traces(log.path)) == 1
+
     def test_an_empty_log_holds_nothing(self, log):
         log.path.parent.mkdir()
         log.path.touch()

@@ -123,6 +123,7 @@ def test_an_infinite_budget_is_recorded_as_plain_json():
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_the_rule_is_the_same_whatever_the_strategy(strategy):
     router = CascadeRouter([f"m{i}" for i in range(8)], strategy=strategy)
-    trace = drive(router.session(""), lambda call: Answer("a", SURE if call.model == "m1" else None))
+    confidence = {"m1": SURE}
+    trace = drive(router.session(""), lambda call: Answer("a", confidence.get(call.model)))
     assert trace.models_run == ("m0", "m1")
     assert trace.strategy == "threshold_cascade"

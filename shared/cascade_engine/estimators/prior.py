@@ -72,7 +72,7 @@ class PriorEstimator(QualityEstimator):
         return _Evidence(queries, np.full((len(queries), len(self.priors)), np.nan))
 
     def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
-        """Takes each answer's confidence, its prior where that is unknown, 0 where it has failed."""
+        """Takes each answer's confidence, its prior where that is unknown, 0 if it has failed."""
         prior = float(self.priors[model])
         pairs = zip(evidence.queries, answers, strict=True)
         evidence.post[:, model] = [_quality(query, answer, prior) for query, answer in pairs]
