@@ -49,8 +49,9 @@ def can_be_judged_in_part(query: Query) -> bool:
 
 
 def is_between_parts(partial: Answer) -> bool:
-    """Whether an answer ends within something that is invalid until it is complete."""
-    return bool(partial.tool_calls) or partial.text.count("```") % 2 == 1
+    """Whether an answer has not begun, or ends within what is invalid until it is complete."""
+    has_begun = bool(partial.text) and not partial.text.isspace()
+    return not has_begun or bool(partial.tool_calls) or partial.text.count("```") % 2 == 1
 
 
 @dataclass(slots=True)

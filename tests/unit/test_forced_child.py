@@ -26,7 +26,7 @@ def reply(call):
 def fitted():
     rng = np.random.default_rng(0)
     right = (rng.random((60, 2)) < (0.5, 0.9)).astype(float)
-    answers = [[Answer("Ada"), Answer("Ada", samples=())] for _ in right]
+    answers = [[Answer("Ada"), Answer("Ada")] for _ in right]
     data = CascadeDataset(
         MODELS, [f"question {i}?" for i in range(60)], answers, right, [[1.0, 10.0]] * 60
     )

@@ -105,6 +105,16 @@ async def test_a_good_draft_is_kept(make, learned, ask):
     assert made["advice"][1]["signals"] == {"judge": 0.9}
 
 
+@pytest.mark.parametrize("child", ["weak", "strong"])
+async def test_where_a_child_has_to_answer_no_one_is_asked_for_advice(make, learned, ask, child):
+    llm = make()
+    llm._router = learned.router
+    made = (await ask(llm, HARD, {"configurable": {"model": child}})).response_metadata["cascade"]
+    assert made["models_run"] == [child]
+    assert made["advice"] == []
+    assert log_of(llm.llm_router) == log_of(llm.judge) == []
+
+
 def test_advice_is_never_shown(make, learned, fakes):
     llm = make()
     llm._router = learned.router
