@@ -38,6 +38,16 @@ def test_the_array_example_runs(capsys):
     assert quality > 0.69  # mixing at random gives .68 at .0016
 
 
+def test_the_agent_example_runs(cascades, capsys):
+    pytest.importorskip("langchain")
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if "create_agent(" in block]
+    exec(compile(block, str(README), "exec"), {"llm": cascades.make()})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert cascades.answering in printed
+    assert "item=" in printed
+
+
 def test_every_python_block_is_python():
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 2
