@@ -10,12 +10,15 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, PrivateAttr
 
-from cascade_engine import Answer, CascadeDataset, DataError
+from cascade_engine import CascadeDataset  # noqa: TC001  pydantic reads it
+from cascade_engine._recording import Recording
 from langchain_cascade._messages import query_of
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForLLMRun
     from langchain_core.messages import BaseMessage
+
+    from cascade_engine import Answer
 
 __all__ = ["ReplayChatModel"]
 
@@ -36,15 +39,12 @@ class ReplayChatModel(BaseChatModel):
     data: CascadeDataset
     model: str
 
-    _answers: dict[str, Answer] = PrivateAttr()
+    _recording: Recording = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Indexes the answers by question."""
         super().model_post_init(context)
-        column = self.data.select([self.model])
-        self._answers = {
-            query.text: row[0] for query, row in zip(column.queries, column.answers, strict=True)
-        }
+        self._recording = Recording(self.data, self.model)
 
     @property
     def _llm_type(self) -> str:
@@ -58,10 +58,7 @@ class ReplayChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         del stop, run_manager, kwargs
-        question = query_of(messages).text
-        answer = self._answers.get(question)
-        if answer is None:
-            raise DataError(f"{self.model!r} has no recorded answer to {question[:80]!r}")
+        answer = self._recording.answer(query_of(messages).text)
         return ChatResult(generations=[ChatGeneration(message=self._message(answer))])
 
     def _message(self, answer: Answer) -> AIMessage:
