@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from cascade_engine import Session, adrive, drive
+from cascade_engine._shadowing import Shadowed
 from langchain_cascade._asking import Asking
 from langchain_cascade._binding import BOUND, Bound, form_of, offered
 from langchain_cascade._interrupts import stops_the_graph
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Answering"]
 
 
-class Answering(Settings):
+class Answering(Shadowed, Settings):
     """The part of `CascadeRoutingLLM` that answers."""
 
     def _generate(
@@ -137,25 +138,6 @@ class Answering(Settings):
         trace = await adrive(session, asking.aask, fatal=stops_the_graph)
         await aend(asking)
         return session.result.payload, trace
-
-    def join_shadows(self, timeout: float | None = None) -> bool:
-        """Waits until the cascade has played all that is under way in shadow mode.
-
-        Args:
-            timeout: seconds to wait at most.
-
-        Returns:
-            Whether it has.
-
-        Raises:
-            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
-                awaited.
-        """
-        return self._shadows.join(timeout)
-
-    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
-        """The same, without blocking the event loop."""
-        return await self._shadows.ajoin(timeout)
 
     def _opened(
         self,

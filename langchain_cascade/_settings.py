@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -27,14 +26,16 @@ from cascade_engine import (
     Strategy,
 )
 from cascade_engine._call_options import Sessions
-from cascade_engine._shadowing import Shadow, Shadows, check_shadow, opened
+from cascade_engine._naming import own_error, unknown_argument
+from cascade_engine._settings import router_by
+from cascade_engine._shadowing import Shadow, Shadows, opened
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._children import name_advisers, name_children
 from langchain_cascade._identity import digest, identify
 from langchain_cascade._profiles import common_profile, common_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.runnables import Runnable
@@ -46,8 +47,6 @@ __all__ = ["Settings"]
 
 #: Standard parameters that a child takes as keywords of its calls.
 _OF_CALLS = ("temperature", "max_tokens", "timeout", "stop")
-#: What a chat model is often given, and only a child can use.
-_OF_CHILDREN = ("base_url", "model", "model_name", "model_kwargs", "model_provider", "top_p")
 
 
 class Settings(BaseChatModel):
@@ -90,14 +89,16 @@ class Settings(BaseChatModel):
     def __init__(self, **fields: Any) -> None:
         try:
             super().__init__(**fields)
-        except ValidationError as error:  # it wraps what the library itself objects to
-            for detail in error.errors():
-                cause = detail.get("ctx", {}).get("error")
-                if isinstance(cause, ConfigurationError):
-                    raise cause from None
-                if detail["type"] == "extra_forbidden":
-                    raise _unknown(str(detail["loc"][0]), type(self)) from None
-            raise
+        except ValidationError as error:
+            raise self._objection(error.errors()) or error from None
+
+    @classmethod
+    def _objection(cls, details: Sequence[Any]) -> ConfigurationError | None:
+        """What the library itself has to say to pydantic's complaints, if anything."""
+        extra = [str(each["loc"][0]) for each in details if each["type"] == "extra_forbidden"]
+        return own_error(details) or (
+            unknown_argument(extra[0], sorted(cls.model_fields)) if extra else None
+        )
 
     @field_validator("models", mode="before")
     @classmethod
@@ -107,28 +108,11 @@ class Settings(BaseChatModel):
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""
         super().model_post_init(context)
-        if self.max_cost is not None and not self.max_cost >= 0:
-            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
-        check_shadow(self.shadow, self.models)
         self._advisers = name_advisers(
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.models)
         )
         self._providers = {name: _provider(child) for name, child in self.models.items()}
-        self._router = CascadeRouter(
-            list(self.models),
-            strategy=self.strategy,
-            quality=self.quality_estimator,
-            cost=self.cost_estimator,
-            prices=self.prices,
-            charge=self.cost,
-            budget=self.max_expected_cost,
-            priors=self.priors,
-            seed=self.seed,
-            clamp_budget=self.clamp_budget,
-            advisers=list(self._advisers),
-            samples=self.samples,
-            abandon_below=self.abandon_below,
-        )
+        self._router = router_by(self, self.models, self._advisers)
 
     @property
     def router(self) -> CascadeRouter:
@@ -246,13 +230,3 @@ def _provider(child: Any) -> str | None:
     if isinstance(model, Settings):
         return common_provider(model._providers)
     return None if model is None else model._get_ls_params().get("ls_provider")
-
-
-def _unknown(name: str, kind: type[Settings]) -> ConfigurationError:
-    if name in _OF_CHILDREN:
-        return ConfigurationError(
-            f"{name} belongs to the children: give it to the chat models in models=[...]"
-        )
-    near = difflib.get_close_matches(name, kind.model_fields, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(kind.model_fields)}"
-    return ConfigurationError(f"a cascade has no argument {name!r}: {hint}")

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from cascade_engine import ConfigurationError
 from cascade_engine._chats import tools_of
-from cascade_engine._shadowing import opened
+from cascade_engine._shadowing import Shadowed, opened
 from llamaindex_cascade._messages import query_of, with_signals
 from llamaindex_cascade._requests import Request
 from llamaindex_cascade._running import R, Run
@@ -36,7 +36,7 @@ __all__ = ["TOOLS", "Answering"]
 TOOLS = "cascade_tools"
 
 
-class Answering(Settings):
+class Answering(Shadowed, Settings):
     """The part of `CascadeRoutingLLM` that answers.
 
     Its methods are left without LlamaIndex's callback decorators: the children's have them, and
@@ -121,25 +121,6 @@ class Answering(Settings):
         session, shadow = opened(self.shadow, options, opening)
         everybody = self._children | self._advisers
         return Run(everybody, session, request, self._shadows, self.rate_limiter, shadow)
-
-    def join_shadows(self, timeout: float | None = None) -> bool:
-        """Waits until the cascade has played all that is under way in shadow mode.
-
-        Args:
-            timeout: seconds to wait at most.
-
-        Returns:
-            Whether it has.
-
-        Raises:
-            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
-                awaited.
-        """
-        return self._shadows.join(timeout)
-
-    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
-        """The same, without blocking the event loop."""
-        return await self._shadows.ajoin(timeout)
 
     def _options(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The options of a call, which are taken out of its keywords."""

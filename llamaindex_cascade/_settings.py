@@ -19,7 +19,8 @@ from cascade_engine import (
 )
 from cascade_engine._call_options import Sessions
 from cascade_engine._naming import own_error, unknown_argument
-from cascade_engine._shadowing import Shadows, check_shadow
+from cascade_engine._settings import router_by
+from cascade_engine._shadowing import Shadows
 from cascade_engine.errors import PersistenceError
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._using import measured, using
@@ -85,9 +86,6 @@ class Settings(FunctionCallingLLM):
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""
         super().model_post_init(context)
-        if self.max_cost is not None and not self.max_cost >= 0:
-            raise ConfigurationError(f"max_cost must be a number >= 0, not {self.max_cost}")
-        check_shadow(self.shadow, self.llms)
         if not callable(self.signals):
             measured(self.signals)
         self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
@@ -95,21 +93,7 @@ class Settings(FunctionCallingLLM):
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.llms)
         )
         self._advisers = {each.name: Child(each.name, llm) for each, llm in advisers.items()}
-        self._router = CascadeRouter(
-            list(self.llms),
-            strategy=self.strategy,
-            quality=self.quality_estimator,
-            cost=self.cost_estimator,
-            prices=self.prices,
-            charge=self.cost,
-            budget=self.max_expected_cost,
-            priors=self.priors,
-            seed=self.seed,
-            clamp_budget=self.clamp_budget,
-            advisers=list(advisers),
-            samples=self.samples,
-            abandon_below=self.abandon_below,
-        )
+        self._router = router_by(self, self.llms, advisers)
 
     @property
     def router(self) -> CascadeRouter:

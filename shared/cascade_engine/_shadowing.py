@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Outcome",
     "Shadow",
+    "Shadowed",
     "Shadows",
     "areusing",
     "beside",
@@ -269,3 +270,28 @@ def _in_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+class Shadowed:
+    """The part of an adapter's model that waits for what is played behind it: a mix-in."""
+
+    _shadows: Shadows
+
+    def join_shadows(self, timeout: float | None = None) -> bool:
+        """Waits until the cascade has played all that is under way in shadow mode.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
+                awaited.
+        """
+        return self._shadows.join(timeout)
+
+    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
+        """The same, without blocking the event loop."""
+        return await self._shadows.ajoin(timeout)

@@ -1,0 +1,47 @@
+"""A router by the settings of an adapter's model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cascade_engine._router import CascadeRouter
+from cascade_engine._shadowing import check_shadow
+from cascade_engine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from cascade_engine._advisers import Adviser
+
+__all__ = ["router_by"]
+
+
+def router_by(settings: Any, models: Collection[str], advisers: Iterable[Adviser]) -> CascadeRouter:
+    """The router of an adapter's model, whose fields have the same names in every framework.
+
+    Args:
+        settings: the model.
+        models: names of its children.
+        advisers: what its judge and its LLM router ask.
+
+    Raises:
+        ConfigurationError: a field's value cannot be.
+    """
+    if settings.max_cost is not None and not settings.max_cost >= 0:
+        raise ConfigurationError(f"max_cost must be a number >= 0, not {settings.max_cost}")
+    check_shadow(settings.shadow, models)
+    return CascadeRouter(
+        list(models),
+        strategy=settings.strategy,
+        quality=settings.quality_estimator,
+        cost=settings.cost_estimator,
+        prices=settings.prices,
+        charge=settings.cost,
+        budget=settings.max_expected_cost,
+        priors=settings.priors,
+        seed=settings.seed,
+        clamp_budget=settings.clamp_budget,
+        advisers=list(advisers),
+        samples=settings.samples,
+        abandon_below=settings.abandon_below,
+    )
