@@ -88,8 +88,8 @@ class Advised(NamedTuple):
         paid = np.zeros(len(rows))
         for pattern, here in patterns(run):
             for model in np.unique(action[here]).tolist():
-                further = strategy.reachable(pattern, ~pattern, model)
-                if further.any() and not strategy.is_final(pattern, ~pattern, model):
+                state = (pattern.tolist(), (~pattern).tolist(), model)
+                if any(strategy.reachable(*state)) and not strategy.is_final(*state):
                     who = here[action[here] == model]
                     paid[who] = self.answer[rows[who], model]
         return paid

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from cascade_engine.errors import ConfigurationError, InfeasibleBudgetError, UnknownPriceError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray
-
 __all__ = ["Cap", "barred"]
 
 
-def barred(models: Sequence[str], only: Collection[str] | None) -> BoolArray:
-    """Which of k models may not run from the start, shape (k,).
+def barred(models: Sequence[str], only: Collection[str] | None) -> list[bool]:
+    """Which of the k models may not run from the start.
 
     Raises:
         ConfigurationError: `only` is empty, or names a model that is not there.
     """
     if only is None:
-        return np.zeros(len(models), dtype=bool)
+        return [False] * len(models)
     wanted = set(only)
     unknown = sorted(wanted - set(models))
     if unknown or not wanted:
         raise ConfigurationError(
             f"models that may run must be some of {models}, not {sorted(wanted)}"
         )
-    return np.array([model not in wanted for model in models])
+    return [model not in wanted for model in models]
 
 
 class Cap:
@@ -39,8 +36,8 @@ class Cap:
     Args:
         limit: the most that it may cost; None for no cap.
         models: names of the k models.
-        expected: what each is expected to cost on the query, shape (k,); NaN where unknown.
-        barred: models that may not run, shape (k,).
+        expected: what each is expected to cost on the query; NaN where unknown.
+        barred: which may not run.
 
     Raises:
         UnknownPriceError: a model that may run has no known price.
@@ -52,14 +49,14 @@ class Cap:
         limit: float | None,
         models: Sequence[str],
         expected: Sequence[float],
-        barred: BoolArray,
+        barred: Sequence[bool],
     ) -> None:
         self._limit = limit
         self._expected: dict[str, float] = {}
         if limit is not None:
             self._expected = dict(zip(models, expected, strict=True))
-            allowed = {m: c for m, c in self._expected.items() if not barred[models.index(m)]}
-            _check(limit, allowed)
+            out = {model for model, no in zip(models, barred, strict=True) if no}
+            _check(limit, {m: c for m, c in self._expected.items() if m not in out})
 
     @property
     def is_set(self) -> bool:
@@ -80,7 +77,7 @@ class Cap:
 
 
 def _check(limit: float, expected: Mapping[str, float]) -> None:
-    unknown = [model for model, cost in expected.items() if np.isnan(cost)]
+    unknown = [model for model, cost in expected.items() if math.isnan(cost)]
     if unknown:
         raise UnknownPriceError(
             f"a cost limit needs every model's price, and that of {unknown} is unknown: pass "

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import compress
+from operator import or_
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -43,7 +44,6 @@ from cascade_engine.strategies import STOP
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray
     from cascade_engine._costs import Charge
     from cascade_engine._counsel import Advising
     from cascade_engine.estimators import CostEstimator, Following, QualityEstimator
@@ -110,7 +110,7 @@ class Session:
         self._abandoned: list[str] = []  # whose drafts were, and who were not asked again
         self._following: Following | None = None
         self._expected_cost = decider.cost.predict_one(query)
-        self._run: BoolArray = np.zeros(len(decider.models), dtype=bool)
+        self._run = [False] * len(decider.models)  # whose answers are in the evidence
         self._barred = barred(decider.models, only)
         self._answers: dict[str, Answer] = {}
         self._costs: dict[str, float | None] = {}
@@ -118,12 +118,13 @@ class Session:
         self._decisions: list[Decision] = []
         self._chosen: str | None = None
         self._draft: str | None = None  # an answer that is not yet in the evidence
-        self._further = ~self._barred  # models that may run after the pending call
+        self._further: Sequence[bool] = []  # models that may run after the pending call
         self._cap = Cap(max_cost, decider.models, self._expected_cost, self._barred)
         self._counsel = Counsel(decider.advising, decider.charge)
-        able = self._available(self._run, self._left())
-        if np.count_nonzero(able) > 1 and not decider.strategy.is_blind:
-            self._counsel.on_query(query)
+        if decider.advising is not None and not decider.strategy.is_blind:
+            self._further = self._available(self._run, self._left())
+            if sum(self._further) > 1:
+                self._counsel.on_query(query)
         self._pending = self._advance()
 
     @property
@@ -144,7 +145,7 @@ class Session:
             self._answers[call.model] = answer
             self._costs[call.model] = self._decider.charge(call.model, answer)
             self._draft = call.model
-            if not call.final and np.count_nonzero(self._further):
+            if not call.final and any(self._further):
                 self._counsel.on_answer(call.model, answer)
         self._pending = self._advance()
 
@@ -194,8 +195,8 @@ class Session:
         call = self._take()
         if self._abandon_below is None or not self.may_abandon or is_between_parts(partial):
             return False
-        column, run = self._decider.models.index(call.model), self._run.copy()
-        run[column] = True
+        column = self._decider.models.index(call.model)
+        run = [ran or i == column for i, ran in enumerate(self._run)]
         following = self._decider.quality.follow(self._query)
         for model, answer in {**self._answers, call.model: partial}.items():
             seen = self._counsel.seen(model, answer)
@@ -208,7 +209,7 @@ class Session:
             paid = self._decider.charge(call.model, partial)
             left -= (paid or 0.0) + self._expected_cost[column]
         available = self._available(run, left)
-        return bool(available.any()) and self._action(believed, run, available) != STOP
+        return any(available) and self._action(believed, run, available) != STOP
 
     def abandon(self, partial: Answer) -> None:
         """Reports that the pending call was broken off, as `abandons` advised: its model is out.
@@ -323,15 +324,13 @@ class Session:
         paid = [*self._costs.items(), *((each.model, each.cost) for each in self._failures)]
         return self._cap.left(paid, self._counsel.spent)
 
-    def _available(self, run: BoolArray, left: float | None) -> BoolArray:
+    def _available(self, run: Sequence[bool], left: float | None) -> list[bool]:
         """Which models may still run, by what is left of a hard cap."""
-        available = ~(run | self._barred)
-        if left is not None:
-            available &= np.array(self._expected_cost) <= left
-        return available
+        states = zip(run, self._barred, self._expected_cost, strict=True)
+        return [not (ran or no) and (left is None or cost <= left) for ran, no, cost in states]
 
-    def _believed(self, following: Following, run: BoolArray) -> Believed:
-        quality, sd = following.estimate(run.tolist())
+    def _believed(self, following: Following, run: Sequence[bool]) -> Believed:
+        quality, sd = following.estimate(run)
         cost = self._expected_cost
         if self._decider.advising is not None:
             surcharge = self._decider.advising.surcharge(self._decider.strategy)
@@ -344,7 +343,7 @@ class Session:
         run, strategy = self._run, self._decider.strategy
         available = self._available(run, left)
         believed = self._believed(following, run)
-        exhausted = not np.count_nonzero(available)
+        exhausted = not any(available)
         action = STOP if exhausted else self._action(believed, run, available)
         if exhausted and self._abandoned and not self._answers:
             action = self._to_complete(believed, left)
@@ -354,7 +353,7 @@ class Session:
             self._further = strategy.reachable(run, available, action)
             call = Call(self._decider.models[action], final, left)
         elif self._answers:
-            self._chosen = self._decider.models[strategy.choose_one(*believed, run=run.tolist())]
+            self._chosen = self._decider.models[strategy.choose_one(*believed, run=run)]
         self._record(believed, call, exhausted=exhausted)
         return call
 
@@ -369,17 +368,17 @@ class Session:
         self._abandoned.remove(self._decider.models[best])
         return best
 
-    def _action(self, believed: Believed, run: BoolArray, available: BoolArray) -> int:
+    def _action(self, believed: Believed, run: Sequence[bool], available: Sequence[bool]) -> int:
         """What the strategy does; by plain numbers, unless there is a correlation to heed."""
         strategy = self._decider.strategy
-        lam = self._lam * strategy.factor(int(np.count_nonzero(run)))
-        correlation = self._decider.quality.correlation(run[None])
+        lam = self._lam * strategy.factor(sum(run))
+        ran = np.array([run])
+        correlation = self._decider.quality.correlation(ran)
         if correlation is not None:
             quality, sd, cost = (np.array([of], dtype=float) for of in believed)
             estimates = Estimates.of(quality, sd, cost, correlation)
-            return int(strategy.decide(estimates, run[None], available[None], np.array([lam]))[0])
-        masks = {"run": run.tolist(), "available": available.tolist()}
-        return strategy.decide_one(*believed, **masks, lam=lam)
+            return int(strategy.decide(estimates, ran, np.array([available]), np.array([lam]))[0])
+        return strategy.decide_one(*believed, run=run, available=available, lam=lam)
 
     def _record(self, believed: Believed, call: Call | None, *, exhausted: bool) -> None:
         models, (quality, sd, cost) = self._decider.models, believed
@@ -410,6 +409,6 @@ class Session:
         held = f"{self._chosen} is estimated at {quality[self._chosen]:.2f}"
         if not exhausted:
             return f"{held} and no further model is worth its cost {words}"
-        if (self._run | self._barred).all():
+        if all(map(or_, self._run, self._barred)):
             return f"{held} and no other model is left to run"
         return f"{held} and no further model fits under the hard cap"

@@ -167,8 +167,8 @@ def test_a_setting_is_lambda_as_users_know_it():
 
 
 def test_what_may_still_run_after_a_model():
-    nobody, free = np.zeros(3, bool), np.array([True, True, True])
-    reachable = {s: STRATEGIES[s]().reachable(nobody, free, 1).tolist() for s in STRATEGIES}
+    nobody, free = [False] * 3, [True] * 3
+    reachable = {s: STRATEGIES[s]().reachable(nobody, free, 1) for s in STRATEGIES}
     assert reachable == {
         "cascade_routing": [True, False, True],
         "cascading": [False, False, True],
@@ -196,15 +196,15 @@ def test_no_more_models_run_than_the_depth_allows(kind, depth):
 
 @pytest.mark.parametrize("kind", ESCALATING)
 def test_the_last_call_that_the_depth_allows_can_reach_no_other(kind):
-    nobody, free = np.zeros(3, bool), np.ones(3, bool)
-    one = np.array([True, False, False])
+    nobody, free = [False] * 3, [True] * 3
+    one, rest = [True, False, False], [False, True, True]
     assert kind(max_depth=1).is_final(nobody, free, 0)
     assert not kind(max_depth=2).is_final(nobody, free, 0)
     assert not kind().is_final(nobody, free, 0)
     # The second call is the last, but the first answer may still be the better one.
-    assert not kind(max_depth=2).reachable(one, ~one, 1).any()
-    assert not kind(max_depth=2).is_final(one, ~one, 1)
-    assert kind(max_depth=3).reachable(one, ~one, 1).tolist() == [False, False, True]
+    assert not any(kind(max_depth=2).reachable(one, rest, 1))
+    assert not kind(max_depth=2).is_final(one, rest, 1)
+    assert kind(max_depth=3).reachable(one, rest, 1) == [False, False, True]
 
 
 @pytest.mark.parametrize("kind", ESCALATING)

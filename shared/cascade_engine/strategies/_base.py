@@ -159,24 +159,23 @@ class Strategy(Singly, ABC):
         del step
         return 1.0
 
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
-        """Models that might still run after `model`, whatever it answers; shape (k,)."""
-        if self.max_depth is not None and np.count_nonzero(run) + 1 >= self.max_depth:
-            return np.zeros(available.shape, dtype=bool)
-        after = available.copy()
-        after[model] = False
-        return after
-
-    def is_final(self, run: BoolArray, available: BoolArray, model: int) -> bool:
-        """Whether the answer of `model`, run now, is returned whatever it says.
+    def reachable(
+        self, run: Sequence[bool], available: Sequence[bool], model: int
+    ) -> Sequence[bool]:
+        """Which of the k models might still run after `model`, whatever it answers.
 
         Args:
-            run: which models have answered, shape (k,).
-            available: which may still be run, `model` among them, shape (k,).
+            run: which have answered.
+            available: which may still be run, `model` among them.
             model: column number.
         """
-        further = self.reachable(run, available, model)
-        return not (np.count_nonzero(run) or np.count_nonzero(further))
+        if self.max_depth is not None and sum(run) + 1 >= self.max_depth:
+            return [False] * len(available)
+        return [free and i != model for i, free in enumerate(available)]
+
+    def is_final(self, run: Sequence[bool], available: Sequence[bool], model: int) -> bool:
+        """Whether the answer of `model` is returned whatever it says; arguments as there."""
+        return not (any(run) or any(self.reachable(run, available, model)))
 
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:
         """Whose answer to return: the highest estimate among the models run, the first of ties."""

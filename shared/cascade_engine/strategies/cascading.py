@@ -16,6 +16,8 @@ from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies._escalating import Escalating
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cascade_engine._arrays import BoolArray, IntArray
     from cascade_engine.estimators import Estimates
 
@@ -58,10 +60,12 @@ class Cascading(Escalating, ListedStrategy):
             np.concatenate([stop, action], axis=1),
         )
 
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
+    def reachable(
+        self, run: Sequence[bool], available: Sequence[bool], model: int
+    ) -> Sequence[bool]:
         """The later models, while the depth allows one."""
         after = super().reachable(run, available, model)
-        return after & (np.arange(len(available)) > model)
+        return [free and i > model for i, free in enumerate(after)]
 
 
 def later(run: BoolArray) -> BoolArray:

@@ -11,6 +11,8 @@ from cascade_engine.strategies._base import STOP, ListedStrategy, Options
 from cascade_engine.strategies.cascading import first_waiting, later
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cascade_engine._arrays import BoolArray, IntArray
     from cascade_engine.estimators import Estimates
 
@@ -45,12 +47,14 @@ class ThresholdCascade(ListedStrategy):
             action=np.column_stack([np.full(len(last), STOP), following]),
         )
 
-    def reachable(self, run: BoolArray, available: BoolArray, model: int) -> BoolArray:
+    def reachable(
+        self, run: Sequence[bool], available: Sequence[bool], model: int
+    ) -> Sequence[bool]:
         """The later models."""
         del run
-        return available & (np.arange(len(available)) > model)
+        return [free and i > model for i, free in enumerate(available)]
 
-    def is_final(self, run: BoolArray, available: BoolArray, model: int) -> bool:
+    def is_final(self, run: Sequence[bool], available: Sequence[bool], model: int) -> bool:
         """So is the last model's answer, even if others are held."""
         return model == len(run) - 1 or super().is_final(run, available, model)
 
