@@ -220,7 +220,7 @@ class CascadeRouter:
         new = copy.copy(self)
         new.quality = copy.deepcopy(self.quality).fit(data)
         new.cost = copy.deepcopy(self.cost).fit(data)
-        expected = new.cost.predict(data.queries)
+        expected = new.cost.cross_predict(data)
         if np.isnan(expected).any():
             unknown = [m for m, c in zip(self.models, expected.T, strict=True) if np.isnan(c).any()]
             raise UnknownPriceError(

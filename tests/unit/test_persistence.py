@@ -236,14 +236,6 @@ def test_fitting_data_is_kept_on_request_only(data, held_out, tmp_path):
         kept(load(tmp_path / "without"), "_data")
 
 
-def test_costs_on_the_fitting_data_are_kept_on_request_only(data, tmp_path):
-    router = CascadeRouter(data.models, cost=PoissonCostEstimator(), quality=light()).fit(data)
-    loaded = again(router, tmp_path, include_fitting_data=True)
-    assert np.array_equal(loaded.cost.cross_predict(), router.cost.cross_predict())
-    with pytest.raises(NotFittedError, match="include_fitting_data=True"):
-        again(router, tmp_path).cost.cross_predict()
-
-
 @pytest.mark.parametrize("include", [False, True])
 def test_no_query_and_no_answer_is_written(include, make_data, tmp_path):
     data = make_data(40, 2, 5)

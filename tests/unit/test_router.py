@@ -166,8 +166,9 @@ def test_strategies_are_tuned_on_cross_fitted_estimates(router, data):
         in_sample, _ = router.quality.estimate(router.quality.read(data), mask)
         assert (believed.quality == quality).all()
         assert (believed.sd == sd).all()
-        assert (believed.cost == router.cost.predict(data.queries)).all()
+        assert (believed.cost == router.cost.cross_predict(data)).all()
         assert (quality != in_sample).any()
+    assert (router.cost.cross_predict(data) != router.cost.predict(data.queries)).any()
 
 
 def test_another_budget_is_what_a_new_fit_would_give(router, data):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._registry import kept, persistent
+from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import CostEstimator
 from cascade_engine.estimators._logistic import group_folds, one_thread, standards
@@ -57,7 +57,6 @@ class LinearCostEstimator(CostEstimator):
     "PoissonCostEstimator",
     fields=("penalty", "folds", "seed", "query_features"),
     fitted=("_curve",),
-    fitting_data=("_cross",),
 )
 class PoissonCostEstimator(CostEstimator):
     """Recorded costs as a line in the query's length times a factor that its words predict.
@@ -92,14 +91,7 @@ class PoissonCostEstimator(CostEstimator):
         texts = [query.text for query in data.queries]
         with one_thread():
             self.query_features.fit(texts)
-            length, features = self._read(data.queries)
-            folds = group_folds(texts, min(self.folds, len(set(texts))), self.seed)
-            self._curve = _fit_curve(length, features, data.cost, self.penalty)
-            self._cross = self._curve(length, features)
-            for fold in np.unique(folds) if len(set(folds.tolist())) > 1 else ():
-                held = folds == fold
-                curve = _fit_curve(length[~held], features[~held], data.cost[~held], self.penalty)
-                self._cross[held] = curve(length[held], features[held])
+            self._curve = _fit_curve(*self._read(data.queries), data.cost, self.penalty)
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
@@ -113,14 +105,22 @@ class PoissonCostEstimator(CostEstimator):
         _, features = self._read([query])
         return self._curve.one(float(query.length), features[0])
 
-    def cross_predict(self) -> FloatArray:
+    def cross_predict(self, data: CascadeDataset) -> FloatArray:
         """Expected cost on the fitting data, each row by a fit that has not seen it; (n, k).
 
-        The factor fits what it has seen better than what it has not: what is tuned on the fitting
-        data should be tuned on this.
+        The factor fits what it has seen better than what it has not.
         """
         self._check_fitted()
-        return np.array(kept(self, "_cross"))
+        texts = [query.text for query in data.queries]
+        folds = group_folds(texts, min(self.folds, len(set(texts))), self.seed)
+        length, features = self._read(data.queries)
+        out = self._curve(length, features)
+        with one_thread():
+            for fold in np.unique(folds) if len(set(folds.tolist())) > 1 else ():
+                held = folds == fold
+                curve = _fit_curve(length[~held], features[~held], data.cost[~held], self.penalty)
+                out[held] = curve(length[held], features[held])
+        return out
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "_curve"):
