@@ -139,7 +139,7 @@ def summarize(router: CascadeRouter, data: CascadeDataset) -> FittingSummary:
             f"the router was fitted on {len(before)} queries and the data has {len(data)}: pass "
             "the very data that it was fitted on"
         )
-    expected = router.cost.predict(data.queries)
+    expected = router.cost.cross_predict(data)
     game = router.game(data, EstimatedBeliefs(router.quality, evidence, expected))
     lam = [router.policy_.lam(coin(query.text, router.seed)) for query in data.queries]
     outcome = game.play(np.array(lam))

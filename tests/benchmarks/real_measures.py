@@ -65,9 +65,11 @@ class Fitted:
             cost=PoissonCostEstimator(),
         )
         self.router = blank.fit(study.train)
-        quality = self.router.quality
-        self.train = Side(self.router, study.train, quality.cross_evidence())
-        self.test = Side(self.router, study.test, quality.read(study.test))
+        quality, cost = self.router.quality, self.router.cost
+        crossed = quality.cross_evidence(), cost.cross_predict(study.train)
+        fresh = quality.read(study.test), cost.predict(study.test.queries)
+        self.train = Side(self.router, study.train, *crossed)
+        self.test = Side(self.router, study.test, *fresh)
 
     def play(self, strategy: str) -> Played:
         """A strategy of the library at many budgets, on the test queries.

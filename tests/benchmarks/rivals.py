@@ -35,9 +35,11 @@ _DEPTH = 5
 class Side:
     """The queries of one split, and what the fitted estimators say of them in any state."""
 
-    def __init__(self, router: CascadeRouter, data: CascadeDataset, evidence: object) -> None:
+    def __init__(
+        self, router: CascadeRouter, data: CascadeDataset, evidence: object, cost: np.ndarray
+    ) -> None:
         self.data = data
-        self.cost = router.cost.predict(data.queries)
+        self.cost = cost
         self.believe = EstimatedBeliefs(router.quality, evidence, self.cost)
         self._estimate = router.quality.estimate
         self._evidence = evidence
