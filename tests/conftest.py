@@ -20,7 +20,7 @@ from cascade_engine import (
     Usage,
 )
 from cascade_engine._costs import Charge
-from cascade_engine._session import Decider
+from cascade_engine._deciding import Decider
 from cascade_engine.strategies import find_strategy
 
 _WORDS = [a + b for a in "bcdfgl" for b in ("an", "el", "ip", "os", "ud")]

@@ -18,11 +18,11 @@ from cascade_engine._advisers import check_advisers
 from cascade_engine._arrays import check_names
 from cascade_engine._costs import Charge
 from cascade_engine._counsel import Advising
+from cascade_engine._deciding import Decider
 from cascade_engine._decoding import Decoder
 from cascade_engine._encoding import Encoder
 from cascade_engine._files import written_whole
 from cascade_engine._router import CascadeRouter
-from cascade_engine._session import Decider
 from cascade_engine._stored_arrays import declaration, pack, unpack
 from cascade_engine._tuning import Frontier, Policy, check_budget
 from cascade_engine._version import __version__

@@ -17,19 +17,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress
 from operator import or_
-from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from cascade_engine._abandoning import can_be_judged_in_part, is_between_parts
 from cascade_engine._counsel import Counsel, told
 from cascade_engine._driving import adrive, drive
 from cascade_engine._labelling import said
 from cascade_engine._limits import Cap, barred
-from cascade_engine._registry import persistent
 from cascade_engine._trace import Decision, Failure, Trace
 from cascade_engine._types import Answer, Call, Query
 from cascade_engine.errors import (
@@ -38,35 +35,15 @@ from cascade_engine.errors import (
     InvalidAnswerError,
     SessionStateError,
 )
-from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
-    from cascade_engine._costs import Charge
-    from cascade_engine._counsel import Advising
-    from cascade_engine.estimators import CostEstimator, Following, QualityEstimator
-    from cascade_engine.strategies import Strategy
+    from cascade_engine._deciding import Believed, Decider
+    from cascade_engine.estimators import Following
 
-__all__ = ["Decider", "Session", "adrive", "drive"]
-
-#: Quality, sd and cost of each model, as `Estimates` has them.
-Believed: TypeAlias = "tuple[Sequence[float], Sequence[float], Sequence[float]]"
-
-
-@persistent("Decider")
-@dataclass(frozen=True, slots=True)
-class Decider:
-    """Everything a session decides by; shared by all sessions of a router, never changed."""
-
-    models: tuple[str, ...]
-    quality: QualityEstimator
-    cost: CostEstimator
-    strategy: Strategy
-    charge: Charge
-    fitted: bool
-    advising: Advising | None = None
+__all__ = ["Session", "adrive", "drive"]
 
 
 class Session:
@@ -201,15 +178,15 @@ class Session:
         for model, answer in {**self._answers, call.model: partial}.items():
             seen = self._counsel.seen(model, answer)
             following.observe(self._decider.models.index(model), seen)
-        believed = self._believed(following, run)
-        if believed[0][column] >= self._abandon_below:
+        believed = self._decider.believed(following, run, self._expected_cost)
+        if believed.quality[column] >= self._abandon_below:
             return False
         left = self._left()
         if left is not None:
             paid = self._decider.charge(call.model, partial)
             left -= (paid or 0.0) + self._expected_cost[column]
         available = self._available(run, left)
-        return any(available) and self._action(believed, run, available) != STOP
+        return any(available) and self._decider.action(believed, run, available, self._lam) != STOP
 
     def abandon(self, partial: Answer) -> None:
         """Reports that the pending call was broken off, as `abandons` advised: its model is out.
@@ -329,84 +306,48 @@ class Session:
         states = zip(run, self._barred, self._expected_cost, strict=True)
         return [not (ran or no) and (left is None or cost <= left) for ran, no, cost in states]
 
-    def _believed(self, following: Following, run: Sequence[bool]) -> Believed:
-        quality, sd = following.estimate(run)
-        cost = self._expected_cost
-        if self._decider.advising is not None:
-            surcharge = self._decider.advising.surcharge(self._decider.strategy)
-            cost = (surcharge + np.array(cost)).tolist()
-        return quality, sd, cost
-
     def _decide(self, following: Following) -> Call | None:
         """One turn: renews the estimates, asks the strategy, records why."""
-        left = self._left()
-        run, strategy = self._run, self._decider.strategy
+        decider, run, left = self._decider, self._run, self._left()
         available = self._available(run, left)
-        believed = self._believed(following, run)
+        believed = decider.believed(following, run, self._expected_cost)
         exhausted = not any(available)
-        action = STOP if exhausted else self._action(believed, run, available)
+        action = STOP if exhausted else decider.action(believed, run, available, self._lam)
         if exhausted and self._abandoned and not self._answers:
             action = self._to_complete(believed, left)
         call = None
         if action != STOP:
-            final = strategy.is_final(run, available, action)
-            self._further = strategy.reachable(run, available, action)
-            call = Call(self._decider.models[action], final, left)
+            final = decider.strategy.is_final(run, available, action)
+            self._further = decider.strategy.reachable(run, available, action)
+            call = Call(decider.models[action], final, left)
         elif self._answers:
-            self._chosen = self._decider.models[strategy.choose_one(*believed, run=run)]
-        self._record(believed, call, exhausted=exhausted)
+            self._chosen = decider.models[decider.strategy.choose_one(*believed, run=run)]
+        reason = self._reason(believed.quality, call, exhausted=exhausted)
+        self._decisions.append(decider.recorded(believed, tuple(self._answers), call, reason))
         return call
 
     def _to_complete(self, believed: Believed, left: float | None) -> int:
         """Nothing else is left: the model that should write its draft anew, to the end."""
-        quality, cost = believed[0], self._expected_cost
+        cost = self._expected_cost
         columns = [self._decider.models.index(model) for model in self._abandoned]
         able = [column for column in columns if left is None or cost[column] <= left]
         if not able:
             return STOP
-        best = max(able, key=lambda column: quality[column])
+        best = max(able, key=believed.quality.__getitem__)
         self._abandoned.remove(self._decider.models[best])
         return best
 
-    def _action(self, believed: Believed, run: Sequence[bool], available: Sequence[bool]) -> int:
-        """What the strategy does; by plain numbers, unless there is a correlation to heed."""
-        strategy = self._decider.strategy
-        lam = self._lam * strategy.factor(sum(run))
-        ran = np.array([run])
-        correlation = self._decider.quality.correlation(ran)
-        if correlation is not None:
-            quality, sd, cost = (np.array([of], dtype=float) for of in believed)
-            estimates = Estimates.of(quality, sd, cost, correlation)
-            return int(strategy.decide(estimates, ran, np.array([available]), np.array([lam]))[0])
-        return strategy.decide_one(*believed, run=run, available=available, lam=lam)
-
-    def _record(self, believed: Believed, call: Call | None, *, exhausted: bool) -> None:
-        models, (quality, sd, cost) = self._decider.models, believed
-        expected = dict(zip(models, quality, strict=True))
-        self._decisions.append(
-            Decision(
-                after=tuple(self._answers),
-                quality=expected,
-                sd=dict(zip(models, sd, strict=True)),
-                cost={m: None if math.isnan(c) else c for m, c in zip(models, cost, strict=True)},
-                action=call.model if call else None,
-                final=bool(call and call.final),
-                reason=self._reason(expected, call, exhausted=exhausted),
-            )
-        )
-
-    def _reason(self, quality: Mapping[str, float], call: Call | None, *, exhausted: bool) -> str:
-        words = f"by {self._decider.strategy.name}"
-        if not self._decider.fitted:
-            words = "by the conservative log-probability rule (not fitted)"
+    def _reason(self, quality: Sequence[float], call: Call | None, *, exhausted: bool) -> str:
+        words, models = self._decider.rule, self._decider.models
         if call and exhausted:
             return f"no other model is left: {call.model} is to complete what was abandoned"
         if call:
             step = "first choice" if not self._answers else "worth escalating to"
-            return f"{call.model} is {step} {words}, expected quality {quality[call.model]:.2f}"
+            expected = quality[models.index(call.model)]
+            return f"{call.model} is {step} {words}, expected quality {expected:.2f}"
         if self._chosen is None:
             return "no model is left that could answer"
-        held = f"{self._chosen} is estimated at {quality[self._chosen]:.2f}"
+        held = f"{self._chosen} is estimated at {quality[models.index(self._chosen)]:.2f}"
         if not exhausted:
             return f"{held} and no further model is worth its cost {words}"
         if all(map(or_, self._run, self._barred)):

@@ -20,7 +20,7 @@ from cascade_engine import (
 )
 from cascade_engine._costs import Charge
 from cascade_engine._counsel import Advising
-from cascade_engine._session import Decider
+from cascade_engine._deciding import Decider
 from cascade_engine.advisers import ChatJudge, ChatRouter
 from tests.helpers import GivenCosts, finished, untimed
 

@@ -22,7 +22,7 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine._costs import Charge
-from cascade_engine._session import Decider
+from cascade_engine._deciding import Decider
 from cascade_engine.strategies import TuningData
 from tests.helpers import GivenCosts, finished, no_frontier, untimed
 
