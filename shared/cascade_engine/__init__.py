@@ -11,7 +11,8 @@ from cascade_engine._collecting import acollect, collect
 from cascade_engine._collection import Collection
 from cascade_engine._costs import Price
 from cascade_engine._dataset import CascadeDataset
-from cascade_engine._drift import Drift, FeatureDrift, drift
+from cascade_engine._drift import drift
+from cascade_engine._drift_report import Drift, FeatureDrift
 from cascade_engine._evaluated import Evaluation, Point
 from cascade_engine._evaluation import evaluate
 from cascade_engine._explain import explain

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cascade_engine import Answer, CombinedEstimator, Query, ToolCall, Usage
 from cascade_engine._refusals import _HEDGE, hedges
-from cascade_engine._values import Setting, learn_values
+from cascade_engine._value_iteration import Setting, learn_values
 from cascade_engine.estimators import (
     Agreement,
     EffortSignal,

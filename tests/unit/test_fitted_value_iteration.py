@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import Beliefs, ConfigurationError, NotFittedError, simulate, tune
-from cascade_engine._values import ridge
+from cascade_engine._value_iteration import ridge
 from cascade_engine.strategies import STOP, FittedValueIteration
 from tests.helpers import decide, world
 

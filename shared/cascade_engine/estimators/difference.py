@@ -12,7 +12,8 @@ import numpy as np
 
 from cascade_engine._arrays import highest, is_whole
 from cascade_engine._registry import kept, persistent
-from cascade_engine._values import features, ridge
+from cascade_engine._value_iteration import ridge
+from cascade_engine._values import features
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import QualityEstimator, rows_where
 from cascade_engine.estimators._logistic import standards
