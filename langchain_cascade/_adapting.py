@@ -11,7 +11,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["adapt", "chat_model_of"]
+__all__ = ["adapt", "chat_model_of", "with_each"]
 
 
 def adapt(child: Any, change: Callable[[Any], Any]) -> Any:
@@ -28,15 +28,19 @@ def adapt(child: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(child, RunnableBindingBase):
         return child.model_copy(update={"bound": adapt(child.bound, change)})
     if isinstance(child, RunnableWithFallbacks):
-        fallbacks = [adapt(fallback, change) for fallback in child.fallbacks]
-        update = {"runnable": adapt(child.runnable, change), "fallbacks": fallbacks}
-        return child.model_copy(update=update)
+        return with_each(child, lambda each: adapt(each, change))
     if isinstance(child, RunnableSequence):
         return _adapt_last(child, change)
     try:
         return change(child)
     except AttributeError as error:
         raise NotImplementedError(str(error)) from error
+
+
+def with_each(child: RunnableWithFallbacks[Any, Any], change: Callable[[Any], Any]) -> Any:
+    """The child with itself and each of its fallbacks changed."""
+    fallbacks = [change(fallback) for fallback in child.fallbacks]
+    return child.model_copy(update={"runnable": change(child.runnable), "fallbacks": fallbacks})
 
 
 def _adapt_last(chain: RunnableSequence[Any, Any], change: Callable[[Any], Any]) -> Any:

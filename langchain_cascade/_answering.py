@@ -18,7 +18,7 @@ from langchain_cascade._messages import query_of, with_record
 from langchain_cascade._options import forced
 from langchain_cascade._runs import RUN, Run, astreamed, run_below, streamed
 from langchain_cascade._settings import Settings
-from langchain_cascade._tracing import aend, end
+from langchain_cascade._tracing import Ending, aend, end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -65,24 +65,24 @@ class Answering(Shadowed, Settings):
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
         asking, session = self._opened(run, messages, stop, kwargs)
         live = Live(session)
-        while (call := session.pending) is not None:
-            live.start()
-            try:
-                if call.final:
-                    run.announce(session)
-                    child, given, options = asking.target(call)
-                    live.start()
-                    config = run.child(call.model)
-                    for chunk in streamed(child.stream(given, config, **options), config):
-                        yield from live.passing(call, chunk)
-                    answer = live.end(call)
+        with Ending(asking, live):
+            while (call := session.pending) is not None:
+                live.start()
+                try:
+                    if call.final:
+                        run.announce(session)
+                        child, given, options = asking.target(call)
+                        live.start()
+                        config = run.child(call.model)
+                        for chunk in streamed(child.stream(given, config, **options), config):
+                            yield from live.passing(call, chunk)
+                        answer = live.end(call)
+                    else:
+                        answer = asking.ask(call)
+                except Exception as error:  # noqa: BLE001  the session takes it
+                    live.failed(error)
                 else:
-                    answer = asking.ask(call)
-            except Exception as error:  # noqa: BLE001  the session takes it
-                live.failed(error)
-            else:
-                session.answer(answer)
-        end(asking)
+                    session.answer(answer)
         yield from live.close()
 
     async def _astream(
@@ -93,30 +93,30 @@ class Answering(Shadowed, Settings):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
-        await self._prepare(run.options)
+        await self._prepare(run.options, kwargs)
         asking, session = self._opened(run, messages, stop, kwargs)
         live = Live(session)
-        while (call := session.pending) is not None:
-            live.start()
-            try:
-                if call.final:
-                    await run.aannounce(session)
-                    child, given, options = asking.target(call)
-                    live.start()
-                    config = run.child(call.model)
-                    stream = child.astream(given, config, **options)
-                    async with aclosing(astreamed(stream, config)) as chunks:
-                        async for chunk in chunks:
-                            for shown in live.passing(call, chunk):
-                                yield shown
-                    answer = live.end(call)
+        async with Ending(asking, live):
+            while (call := session.pending) is not None:
+                live.start()
+                try:
+                    if call.final:
+                        await run.aannounce(session)
+                        child, given, options = asking.target(call)
+                        live.start()
+                        config = run.child(call.model)
+                        stream = child.astream(given, config, **options)
+                        async with aclosing(astreamed(stream, config)) as chunks:
+                            async for chunk in chunks:
+                                for shown in live.passing(call, chunk):
+                                    yield shown
+                        answer = live.end(call)
+                    else:
+                        answer = await asking.aask(call)
+                except Exception as error:  # noqa: BLE001  the session takes it
+                    live.failed(error)
                 else:
-                    answer = await asking.aask(call)
-            except Exception as error:  # noqa: BLE001  the session takes it
-                live.failed(error)
-            else:
-                session.answer(answer)
-        await aend(asking)
+                    session.answer(answer)
         for shown in live.close():
             yield shown
 
@@ -133,7 +133,7 @@ class Answering(Shadowed, Settings):
         self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[AIMessage, Trace]:
         """The same, without blocking the event loop."""
-        await self._prepare(run.options)
+        await self._prepare(run.options, kwargs)
         asking, session = self._opened(run, messages, stop, kwargs)
         trace = await adrive(session, asking.aask, fatal=stops_the_graph)
         await aend(asking)
@@ -148,7 +148,7 @@ class Answering(Shadowed, Settings):
     ) -> tuple[Asking, Session]:
         """A session for a call, and what is to be asked in it."""
         bound: Bound | None = kwargs.pop(BOUND, None)
-        chosen = forced(run.options, kwargs.pop("model", None), self.models)
+        chosen = forced(run.options, kwargs, self.models)
         children: Mapping[str, Any] = self.models
         if bound is not None and kwargs.get("tools") is bound.tools:
             del kwargs["tools"]  # the children have them in their own format

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import RunnableBindingBase
 
 from cascade_engine import _naming
+from langchain_cascade._adapting import chat_model_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,11 +30,11 @@ def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Advis
 
 def _name(child: Any) -> str:
     inner = child
-    while isinstance(inner, RunnableBinding):
+    while isinstance(inner, RunnableBindingBase):
         if isinstance(inner.kwargs.get("model"), str):
             return str(inner.kwargs["model"])
         inner = inner.bound
-    for holder in (child, inner):
+    for holder in (child, inner, chat_model_of(inner)):
         for attribute in _NAMES:
             value = getattr(holder, attribute, None)
             if isinstance(value, str) and value:

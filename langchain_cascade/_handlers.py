@@ -9,7 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    UsageMetadataCallbackHandler,
+)
 from langchain_core.tracers import BaseTracer
 from langchain_core.tracers._streaming import (
     _StreamingCallbackHandler,
@@ -21,7 +25,7 @@ from langchain_core.tracers.context import _configure_hooks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["STREAMING", "without_tokens"]
+__all__ = ["STREAMING", "counting", "without_tokens"]
 
 _TOKENS = ("on_llm_new_token", "on_stream_event")
 #: Handlers that turn a run's tokens into a stream, and have no use without them.
@@ -39,6 +43,16 @@ def without_tokens(
         cast("BaseCallbackHandler", deaf(handler)) if _is_to_be_deaf(handler) else handler
         for handler in handlers
         if not isinstance(handler, STREAMING)
+    ]
+
+
+def counting(source: Any) -> list[BaseCallbackHandler]:
+    """Handlers of a run alone that count tokens: what is used, is used by the children."""
+    return [
+        handler
+        for handler in source.handlers
+        if isinstance(handler, UsageMetadataCallbackHandler)
+        and handler not in source.inheritable_handlers
     ]
 
 

@@ -7,7 +7,7 @@ import sys
 __all__ = ["stops_the_graph"]
 
 
-def stops_the_graph(error: Exception) -> bool:
+def stops_the_graph(error: BaseException) -> bool:
     """Whether it is LangGraph's way to stop: to ask a human, say, or to hand over.
 
     Whoever raises one has imported it: LangGraph is looked up, and never loaded.

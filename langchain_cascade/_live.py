@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.ai import add_ai_message_chunks
 
+from cascade_engine.errors import StreamClosedError
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import (
     answer_of,
@@ -62,6 +64,17 @@ class Live:
         # Added up once: one by one, long answers would be copied for each of their chunks.
         whole = add_ai_message_chunks(*self._parts) if self._parts else None
         return answer_of(as_message(call.model, whole), seconds, self._first)
+
+    def broken_off(self, error: BaseException) -> bool:
+        """Whether this ends the query: part of an answer was shown, and there will be no more."""
+        call = self._session.pending
+        if call is None or not self._shown or stops_the_graph(error):
+            return False
+        if isinstance(error, GeneratorExit | CancelledError):
+            error = StreamClosedError("the stream was closed before the answer was complete")
+        partial = self.end(call)
+        self._session.interrupt(error, partial, seconds=partial.seconds)
+        return True
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""

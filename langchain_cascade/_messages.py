@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
 from cascade_engine import Answer, ConfigurationError, Query
@@ -95,13 +96,15 @@ def as_message(child: str, output: Any) -> AIMessage:
 
 
 def with_record(message: AIMessage, trace: Trace) -> AIMessage:
-    """A copy of the chosen message that carries the decision record.
+    """A copy of the chosen message that carries the decision record; of a chunk the whole message.
 
     The name of the model is taken out: handlers that count tokens by it have already seen the
     child's own run, and would count the call twice. `named` puts it back.
     """
     metadata = {k: v for k, v in message.response_metadata.items() if k != "model_name"}
     metadata[RECORD] = record_of(message, trace)
+    if isinstance(message, AIMessageChunk):  # a chain may add up a stream of its own
+        message = cast("AIMessage", message_chunk_to_message(message))
     return message.model_copy(update={"response_metadata": metadata, "id": provider_id(message.id)})
 
 
@@ -157,12 +160,15 @@ def whole_chunk(message: AIMessage) -> ChatGenerationChunk:
 
 
 def passing_chunk(chunk: AIMessageChunk) -> ChatGenerationChunk:
-    """A child's chunk on its way to the user: what belongs to the whole message comes last."""
+    """A child's chunk on its way to the user: what belongs to the whole message comes last.
+
+    A child that is a cascade has a record of its own, with which the one to come would be merged.
+    """
     update = {
         "id": provider_id(chunk.id),
         "chunk_position": None,
         "response_metadata": {
-            k: v for k, v in chunk.response_metadata.items() if k != "model_name"
+            k: v for k, v in chunk.response_metadata.items() if k not in {"model_name", RECORD}
         },
     }
     return ChatGenerationChunk(message=chunk.model_copy(update=update))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from cascade_engine._call_options import check_options, force
+from cascade_engine._call_options import OPTIONS, check_options, force
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -40,15 +40,21 @@ def read_options(configurable: Mapping[str, Any] | None, models: Collection[str]
     return check_options(configurable, models, called=_called) if configurable else {}
 
 
-def forced(options: Mapping[str, Any], model: Any, models: Collection[str]) -> dict[str, Any]:
-    """The options with the keyword `model` of a call, None where it was not given.
+def forced(
+    options: Mapping[str, Any], keywords: dict[str, Any], models: Collection[str]
+) -> dict[str, Any]:
+    """The options with those among the keywords of a call, which are taken out and come first.
 
     Raises:
-        ConfigurationError: it is no child, or contradicts the options.
+        ConfigurationError: one cannot work, or contradicts another.
     """
-    if model is None:
+    given = {name: keywords.pop(name) for name in OPTIONS if name in keywords}
+    if not given:
         return dict(options)
-    return {**options, "model": force(options, model, models, called=_PLACE)}
+    found = check_options(given, models)
+    if model := force(options, found.get("model"), models, called=_PLACE):
+        found["model"] = model
+    return check_options({**options, **found}, models)
 
 
 def _called(option: str) -> str:

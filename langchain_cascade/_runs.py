@@ -16,7 +16,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
 from cascade_engine._call_options import OPTIONS
-from langchain_cascade._handlers import without_tokens
+from langchain_cascade._handlers import counting, without_tokens
 from langchain_cascade._options import read_options
 
 if TYPE_CHECKING:
@@ -102,12 +102,13 @@ def open_run(
     )
     events = callbacks
     if cascade.callbacks or cascade.verbose:
-        # The cascade's own handlers hear of its decisions, and not of its children.
+        # The cascade's own handlers hear of its decisions, and not of its children, unless they
+        # count tokens.
         events = manager.configure(callbacks, cascade.callbacks, cascade.verbose)
     configurable = config.get("configurable") or {}
     run = Run(
         options=read_options(configurable, cascade.models),
-        config=_below(callbacks, run_id, manager, configurable),
+        config=_below(events, run_id, manager, configurable),
         run_id=run_id,
         events=events if events.handlers else None,
     )
@@ -202,7 +203,8 @@ def _below(
     configurable: Mapping[str, Any],
 ) -> RunnableConfig:
     is_async = manager is AsyncCallbackManager
-    handlers = without_tokens(source.inheritable_handlers, is_async=is_async)
+    hearing = [*source.inheritable_handlers, *counting(source)]
+    handlers = without_tokens(hearing, is_async=is_async)
     children = manager(
         handlers=list(handlers),
         inheritable_handlers=handlers,

@@ -26,8 +26,8 @@ from cascade_engine import (
     Strategy,
 )
 from cascade_engine._call_options import Sessions
-from cascade_engine._naming import own_error, unknown_argument
-from cascade_engine._settings import router_by
+from cascade_engine._naming import given_once, own_error, unknown_argument
+from cascade_engine._settings import OF_ROUTER, fixed, router_by
 from cascade_engine._shadowing import Shadow, Shadows, opened
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._children import name_advisers, name_children
@@ -86,19 +86,23 @@ class Settings(BaseChatModel):
     _shadows: Shadows = PrivateAttr(default_factory=Shadows)
     _identity: tuple[CascadeRouter, dict[str, Any]] | None = PrivateAttr(default=None)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, models: Any = None, *, llms: Any = None, **fields: Any) -> None:
+        fields["models"] = models if llms is None else given_once(models, llms)
         try:
             super().__init__(**fields)
         except ValidationError as error:
             raise self._objection(error.errors()) or error from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OF_ROUTER:
+            raise fixed(name)
+        super().__setattr__(name, value)
+
     @classmethod
     def _objection(cls, details: Sequence[Any]) -> ConfigurationError | None:
         """What the library itself has to say to pydantic's complaints, if anything."""
         extra = [str(each["loc"][0]) for each in details if each["type"] == "extra_forbidden"]
-        return own_error(details) or (
-            unknown_argument(extra[0], sorted(cls.model_fields)) if extra else None
-        )
+        return unknown_argument(extra[0], sorted(cls.model_fields)) if extra else own_error(details)
 
     @field_validator("models", mode="before")
     @classmethod
@@ -192,13 +196,14 @@ class Settings(BaseChatModel):
         """The same, and what is to be played behind it in shadow mode."""
         return opened(self.shadow, options, lambda chosen: self._session(query, chosen, children))
 
-    async def _prepare(self, options: Mapping[str, Any]) -> None:
+    async def _prepare(self, options: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
         """Tunes the strategy of a call, should that be to do, without blocking the event loop."""
-        strategy = options.get("strategy")
-        if strategy is not None:
+        strategy = keywords.get("strategy") or options.get("strategy")
+        if isinstance(strategy, str):
             await asyncio.to_thread(self._sessions.routed, self._router, strategy)
 
     # Counting tokens is left to the first child that is a chat model: the default asks for weights.
+    # A way of counting that was given to the cascade itself comes first.
 
     @property
     def _counting(self) -> BaseChatModel:
@@ -212,15 +217,20 @@ class Settings(BaseChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """The first child's."""
-        return self._counting.get_token_ids(text)
+        own = self.custom_get_token_ids
+        return self._counting.get_token_ids(text) if own is None else own(text)
 
     def get_num_tokens(self, text: str) -> int:
         """The first child's."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
         return self._counting.get_num_tokens(text)
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **kwargs: Any) -> int:
         """The first child's."""
         given = kwargs if tools is None else {"tools": tools, **kwargs}
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(messages, **given)
         return self._counting.get_num_tokens_from_messages(messages, **given)
 
 

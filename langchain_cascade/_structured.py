@@ -12,15 +12,17 @@ from langchain_core.runnables import (
     RunnableConfig,
     RunnableParallel,
     RunnableSequence,
+    RunnableWithFallbacks,
 )
 from langchain_core.runnables.base import RunnableBindingBase
 from pydantic import ValidationError
 
 from cascade_engine import AllModelsFailedError, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
-from langchain_cascade._adapting import chat_model_of
+from langchain_cascade._adapting import chat_model_of, with_each
 from langchain_cascade._asking import Asking
 from langchain_cascade._binding import offered, schema_of, supporting, tool_of
+from langchain_cascade._handlers import counting
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
 from langchain_cascade._options import SPECS, forced
@@ -100,7 +102,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
         run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=True))
-        await self._cascade._prepare(run.options)
+        await self._cascade._prepare(run.options, kwargs)
         asking, session = self._opened(run, input, kwargs)
         await adrive(session, asking.aask, fatal=stops_the_graph)
         await aend(asking)
@@ -111,6 +113,9 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         if run.events is None or not self._cascade.callbacks:
             return run
         events = type(run.events).configure(run.events, self._cascade.callbacks)
+        below: Any = run.config["callbacks"]
+        for handler in counting(events):
+            below.add_handler(handler)
         return replace(run, events=events)
 
     def _opened(
@@ -118,7 +123,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
     ) -> tuple[Asking, Session]:
         cascade = self._cascade
         messages = cascade._convert_input(given).to_messages()
-        chosen = forced(run.options, kwargs.pop("model", None), cascade.models)
+        chosen = forced(run.options, kwargs, cascade.models)
         query = query_of(messages, self._tools, self._schema)
         session, shadow = cascade._opens(query, chosen, self._children)
         options = {**cascade._parameters, **{k: v for k, v in kwargs.items() if v is not None}}
@@ -182,6 +187,8 @@ def _structured(child: Any, change: Any) -> Any:
     if isinstance(child, RunnableBindingBase):
         inner = with_keywords(_structured(child.bound, change), dict(child.kwargs))
         return inner.with_config(child.config) if child.config else inner
+    if isinstance(child, RunnableWithFallbacks):
+        return with_each(child, lambda each: _structured(each, change))
     if isinstance(child, RunnableSequence):
         if chat_model_of(child.last) is None:
             raise NotImplementedError("the chain does not end in a chat model")
@@ -197,6 +204,8 @@ def with_keywords(chain: Any, options: dict[str, Any]) -> Any:
     """A chain for structured output with keywords for the model at its beginning."""
     if not options:
         return chain
+    if isinstance(chain, RunnableWithFallbacks):
+        return with_each(chain, lambda each: with_keywords(each, options))
     first = chain.first if isinstance(chain, RunnableSequence) else None
     if isinstance(first, RunnableParallel) and "raw" in first.steps__:
         parts = {**first.steps__, "raw": first.steps__["raw"].bind(**options)}

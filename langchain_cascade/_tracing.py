@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import (
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Session, Trace
     from langchain_cascade._asking import Asking
+    from langchain_cascade._live import Live
     from langchain_cascade._runs import Run
 
-__all__ = ["TRACE", "TraceLogHandler", "aend", "end"]
+__all__ = ["TRACE", "Ending", "TraceLogHandler", "aend", "end"]
 
 #: The custom event at the end of each query, with a `LoggedTrace` as its data. Streams do not have
 #: it: it holds the drafts that were rejected.
@@ -102,6 +103,33 @@ async def aend(asking: Asking) -> None:
         await _atell(asking, trace, beside(shadow.incumbent, outcome))
 
     asking.cascade._shadows.astart(play)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Ends a query with the block in which it is streamed, if it comes to an end there.
+
+    Attributes:
+        asking: the call.
+        live: what of it has been shown.
+    """
+
+    asking: Asking
+    live: Live
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, place: object) -> None:
+        if error is None or self.live.broken_off(error):
+            end(self.asking)
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: BaseException | None, place: object) -> None:
+        if error is None or self.live.broken_off(error):
+            await aend(self.asking)
 
 
 def _session(asking: Asking) -> Session:

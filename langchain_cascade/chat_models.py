@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+# LangChain reads the annotations of what `with_fallbacks` hands on: all their names must be there.
+from collections.abc import Callable, Sequence  # noqa: TC003  read at run time
 from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.language_models import LanguageModelInput  # noqa: TC002  read at run time
+from langchain_core.messages import AIMessage  # noqa: TC002  read at run time
+from langchain_core.runnables import Runnable  # noqa: TC002  read at run time
+from langchain_core.tools import BaseTool  # noqa: TC002  read at run time
 
 from cascade_engine import ConfigurationError
 from langchain_cascade._binding import BOUND, bind
@@ -13,13 +20,8 @@ from langchain_cascade._options import SPECS
 from langchain_cascade._structured import StructuredCascade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage
-    from langchain_core.runnables import Runnable, RunnableConfig
+    from langchain_core.runnables import RunnableConfig
     from langchain_core.runnables.utils import ConfigurableFieldSpec
-    from langchain_core.tools import BaseTool
 
 __all__ = ["CascadeRoutingLLM"]
 
@@ -63,7 +65,7 @@ class CascadeRoutingLLM(Entering, Learning):
         ```python
         llm.invoke(question, {"configurable": {"max_expected_cost": 0.01}})
         llm.with_config(configurable={"strategy": "routing"}).invoke(question)
-        llm.invoke(question, model="large")
+        llm.invoke(question, model="large")  # or max_cost=0.01, ...: each is a keyword too
         ```
 
         The keys are `max_expected_cost`, `max_cost`, `lam` (the trade-off itself, once fitted),
@@ -145,7 +147,7 @@ class CascadeRoutingLLM(Entering, Learning):
 
     Attributes:
         models: chat models by name; a list is named after the models. In the order in which a
-            cascade escalates: cheap before dear.
+            cascade escalates: cheap before dear. Also as `llms`, or without a keyword.
         prices: price by model, in USD per million tokens.
         cost: what a call costs: "price", from tokens and prices; "seconds", its latency; or a
             callable of the model's name and the `Answer`.

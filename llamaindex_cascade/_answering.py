@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cascade_engine import Query, Session
     from llamaindex_cascade._forms import Form
 
-__all__ = ["TOOLS", "Answering"]
+__all__ = ["TOOLS", "Answering", "checked"]
 
 #: The keyword under which tools travel from `_prepare_chat_with_tools` to `chat`, and no further.
 TOOLS = "cascade_tools"
@@ -110,7 +110,7 @@ class Answering(Shadowed, Settings):
         self._lend()
         options = self._options(kwargs)
         tools = kwargs.pop(TOOLS, None)
-        request = Request(kind, _checked(kind, asked), kwargs, tools, form)
+        request = Request(kind, checked(kind, asked), kwargs, tools, form)
         query, able = self._query(request, options), self._able(request)
 
         def opening(options: Mapping[str, Any]) -> Session:
@@ -155,7 +155,7 @@ class Answering(Shadowed, Settings):
             child.lend(self.callback_manager)
 
 
-def _checked(kind: type[Any], asked: Any) -> Any:
+def checked(kind: type[Any], asked: Any) -> Any:
     """What is asked, if it is what the method takes.
 
     Raises:

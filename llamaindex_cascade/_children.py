@@ -7,9 +7,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -19,14 +20,14 @@ from llamaindex_cascade._live import Live
 from llamaindex_cascade._reporting import Reporting
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
-
-    from llama_index.core.callbacks import CallbackManager
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from cascade_engine import Answer
     from cascade_engine._advisers import Adviser
     from llamaindex_cascade._messages import Response
     from llamaindex_cascade._requests import Request
+
+R = TypeVar("R")
 
 _NAMES = ("model", "model_name", "model_id", "deployment_name", "name")
 
@@ -62,6 +63,9 @@ class Child:
 
     def __post_init__(self) -> None:
         self._reporting = Reporting(self.llm)
+        own = self.llm.callback_manager
+        if own.handlers == CallbackManager().handlers:  # those of `Settings`, and none of its own
+            self._lent = own
 
     @cached_property
     def metadata(self) -> LLMMetadata:
@@ -92,7 +96,7 @@ class Child:
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
         if self._blocks(request.method("a")):
-            return await asyncio.to_thread(self.ask, request)
+            return await _in_thread(self.ask, request)
         while True:
             with self._reporting.attempt(streaming=False) as extra:
                 start = time.perf_counter()
@@ -101,7 +105,7 @@ class Child:
                     response = await method(**{**extra, **options})
                 except NotImplementedError:
                     self._sync = True
-                    return await asyncio.to_thread(self.ask, request)
+                    return await _in_thread(self.ask, request)
                 seconds = time.perf_counter() - start
                 return request.read(self, response, seconds)
 
@@ -111,7 +115,7 @@ class Child:
             with self._reporting.attempt(streaming=True) as extra:
                 live, first = Live(self.name), list[Any]()
                 method, options = request.call(self, "stream_")
-                chunks: Generator[Response, None, None] = method(**{**extra, **options})
+                chunks = _closable(method(**{**extra, **options}))
                 for chunk in chunks:
                     request.check(self, chunk)
                     first.append(live.passing(chunk))
@@ -128,7 +132,7 @@ class Child:
                 live, first = Live(self.name), list[Any]()
                 method, options = request.call(self, "astream_")
                 try:
-                    chunks = await method(**{**extra, **options})
+                    chunks = _aclosable(await method(**{**extra, **options}))
                 except NotImplementedError:
                     self._sync = True
                     return await self._begin_in_thread(request)
@@ -145,7 +149,7 @@ class Child:
         return Begun(live, first, rest)
 
     async def _begin_in_thread(self, request: Request) -> Begun:
-        begun = await asyncio.to_thread(self.begin, request)
+        begun = await _in_thread(self.begin, request)
         return begun._replace(rest=_Threaded(begun.rest))
 
     def _blocks(self, name: str) -> bool:
@@ -183,6 +187,25 @@ def _name(child: Any) -> str:
     values = (getattr(child, attribute, None) for attribute in _NAMES)
     named = (value for value in values if isinstance(value, str) and value)
     return next(named, type(child).__name__)
+
+
+def _closable(chunks: Any) -> Any:
+    """A stream that can be left: some LLMs return an iterator or a list, which cannot."""
+    return chunks if hasattr(chunks, "close") else (chunk for chunk in chunks)
+
+
+def _aclosable(chunks: Any) -> Any:
+    return chunks if hasattr(chunks, "aclose") else (chunk async for chunk in chunks)
+
+
+async def _in_thread(function: Callable[[Request], R], request: Request) -> R:
+    def run() -> R:
+        try:
+            return function(request)
+        except StopIteration as error:  # no future takes it: it would be waited for without end
+            raise RuntimeError("an LLM raised StopIteration") from error
+
+    return await asyncio.to_thread(run)
 
 
 class _Threaded:

@@ -8,7 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
 from cascade_engine._gathering import Children
 from cascade_engine._learner import Learner
-from llamaindex_cascade._answering import Answering
+from llamaindex_cascade._answering import Answering, checked
 from llamaindex_cascade._children import name_children
 from llamaindex_cascade._logged import key_of, question_of
 from llamaindex_cascade._requests import Request
@@ -41,7 +41,8 @@ class Learning(Learner, Answering):
         )
 
     def _read(self, question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
-        messages = [ChatMessage(content=question)] if isinstance(question, str) else question
+        asked = [ChatMessage(content=question)] if isinstance(question, str) else question
+        messages = checked(ChatResponse, asked)
         request = Request(ChatResponse, messages, {})
         return self._query(request, self._options({})), request, key_of(messages)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from cascade_engine import DataError
 from cascade_engine._records import content_key, plain
@@ -30,19 +31,25 @@ def logged(request: Request, trace: Trace, others: Mapping[str, Answer] | None) 
         others: in shadow mode, what was answered outside of it.
     """
     asked = request.asked
-    given: Any = {"prompt": asked}
     messages = [ChatMessage(content=asked)] if isinstance(asked, str) else asked
-    key: str | None = key_of(messages)
-    if not isinstance(asked, str):
-        given = {"messages": [message.model_dump(mode="json") for message in asked]}
-    if trace.query.tools or trace.query.schema is not None:
-        given["form"] = "tools" if trace.query.schema is None else "schema"
-        key = content_key([key, trace.query.tools, trace.query.schema])
+    given: Any
+    key: str | None
     try:
+        given, key = _given(asked), key_of(messages)
+        if trace.query.tools or trace.query.schema is not None:
+            given["form"] = "tools" if trace.query.schema is None else "schema"
+            key = content_key([key, trace.query.tools, trace.query.schema])
         plain(given)
-    except DataError:  # a message holds some object: nobody can be asked that again from a file
+    except (DataError, PydanticSerializationError):
+        # A message holds some object: nobody can be asked that again from a file.
         given = key = None
     return LoggedTrace(trace, given, key, shadow=others is not None, beside=others or {})
+
+
+def _given(asked: Any) -> dict[str, Any]:
+    if isinstance(asked, str):
+        return {"prompt": asked}
+    return {"messages": [message.model_dump(mode="json") for message in asked]}
 
 
 def question_of(given: Any) -> str | list[ChatMessage]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing, closing
+from asyncio import CancelledError
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,7 +16,7 @@ from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
-from cascade_engine.errors import InvalidAnswerError
+from cascade_engine.errors import InvalidAnswerError, StreamClosedError
 from llamaindex_cascade._drafting import adrafted, drafted
 from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._messages import recorded, text_of
@@ -24,7 +25,7 @@ from llamaindex_cascade._tracing import settle
 from llamaindex_cascade.events import CascadeDecisionEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
     from cascade_engine import Call, Session
     from cascade_engine._shadowing import Shadow, Shadows
@@ -187,8 +188,21 @@ class Run(Generic[R]):
         last: Any = self._chosen()
         return last.model_copy(update={"delta": ""})
 
+    @contextmanager
+    def _noting(self, begun: Begun, *, is_async: bool) -> Iterator[None]:
+        """Puts on record that a live answer broke off."""
+        try:
+            yield
+        except BaseException as error:
+            partial, why = begun.live.answer, error
+            if isinstance(error, GeneratorExit | CancelledError):
+                why = StreamClosedError("the stream was closed before the answer was complete")
+            self.session.interrupt(why, partial, seconds=partial.seconds)
+            self._settle(is_async=is_async)
+            raise
+
     def _pass_on(self, begun: Begun) -> Generator[R, None, None]:
-        with closing(begun.rest):
+        with self._noting(begun, is_async=False), closing(begun.rest):
             yield from begun.first
             begun.live.listen()
             for chunk in begun.rest:
@@ -197,13 +211,14 @@ class Run(Generic[R]):
         yield self._end(begun, is_async=False)
 
     async def _apass_on(self, begun: Begun) -> AsyncGenerator[R, None]:
-        async with aclosing(begun.rest):
-            for chunk in begun.first:
-                yield chunk
-            begun.live.listen()
-            async for chunk in begun.rest:
-                yield begun.live.passing(chunk)
+        with self._noting(begun, is_async=True):
+            async with aclosing(begun.rest):
+                for chunk in begun.first:
+                    yield chunk
                 begun.live.listen()
+                async for chunk in begun.rest:
+                    yield begun.live.passing(chunk)
+                    begun.live.listen()
         yield self._end(begun, is_async=True)
 
 

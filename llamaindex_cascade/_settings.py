@@ -11,15 +11,14 @@ from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, model_
 from cascade_engine import (
     DEFAULT_STRATEGY,
     CascadeRouter,
-    ConfigurationError,
     CostEstimator,
     Price,
     QualityEstimator,
     Strategy,
 )
 from cascade_engine._call_options import Sessions
-from cascade_engine._naming import own_error, unknown_argument
-from cascade_engine._settings import router_by
+from cascade_engine._naming import given_once, own_error, unknown_argument
+from cascade_engine._settings import OF_ROUTER, fixed, router_by
 from cascade_engine._shadowing import Shadows
 from cascade_engine.errors import PersistenceError
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
@@ -71,17 +70,21 @@ class Settings(FunctionCallingLLM):
     _shadows: Shadows = PrivateAttr(default_factory=Shadows)
 
     def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
-        if (llms is None) == (models is None):
-            raise ConfigurationError("pass either llms=[small, large] or models=[small, large]")
+        children = given_once(models, llms)
         unknown = sorted(set(options) - set(type(self).model_fields) - {"class_name"})
         if unknown:
             raise unknown_argument(unknown[0], sorted(type(self).model_fields), _OF_CHILDREN)
         given = Rebuilt(options)
-        children = name_children(given.llms(models if llms is None else llms))
+        children = name_children(given.llms(children))
         try:
             super().__init__(llms=children, **given.fields())
         except ValidationError as error:
             raise own_error(error.errors()) or error from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OF_ROUTER:
+            raise fixed(name)
+        super().__setattr__(name, value)
 
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""

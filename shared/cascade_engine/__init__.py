@@ -54,6 +54,7 @@ from cascade_engine.errors import (
     NotFittedError,
     PersistenceError,
     SessionStateError,
+    StreamClosedError,
     UnknownPriceError,
 )
 from cascade_engine.estimators import (
@@ -160,6 +161,7 @@ __all__ = [
     "Session",
     "SessionStateError",
     "Strategy",
+    "StreamClosedError",
     "StructureSignal",
     "TextEstimator",
     "TokenCostEstimator",

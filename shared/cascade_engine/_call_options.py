@@ -53,6 +53,8 @@ def check_options(
     }
     for key, value in found.items():
         _check(key, value, called)
+        if key in _NUMBERS and value is not None and type(value) not in {int, float}:
+            found[key] = float(value)  # numpy's, say, which no JSON holds
     if "model" in found:
         _check_model(found["model"], models)
     for one, other, why in _CONTRADICTIONS:
@@ -157,15 +159,16 @@ class Sessions:
                 f"does not support: choose {list(able)}"
             )
         router = self.routed(router, options.get("strategy"))
-        budget = options.get("max_expected_cost")
-        if model is not None and router.budget is not None:
-            budget = math.inf  # the model is given, whatever it costs
+        budget, lam = options.get("max_expected_cost"), options.get("lam")
+        unlimited = "max_expected_cost" in options and budget is None and lam is None
+        if router.budget is not None and (unlimited or model is not None):
+            budget = math.inf  # a model that is given answers whatever it costs
         some = None if able is None or len(able) == len(router.models) else list(able)
         return router.session(
             query,
             budget=budget,
             max_cost=options.get("max_cost", max_cost),
-            lam=options.get("lam"),
+            lam=lam,
             only=some if model is None else [model],
         )
 

@@ -10,14 +10,14 @@ import numpy as np
 from cascade_engine._arrays import check_names
 from cascade_engine._costs import Charge
 from cascade_engine._labels import Graded, Labels, Unlabelled, check_labels, find_labeller
-from cascade_engine._table import COLUMNS, CompleteTable
-from cascade_engine._types import Answer, Query
+from cascade_engine._table import COLUMNS, CompleteTable, as_queries
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cascade_engine._costs import Price
+    from cascade_engine._types import Answer, Query
     from cascade_engine.graders import Grader
 
 __all__ = ["COLUMNS", "CascadeDataset", "check_labels", "labelled"]
@@ -76,7 +76,7 @@ class CascadeDataset(CompleteTable):
             UnknownPriceError: an answer has no cost, and it cannot be priced.
         """
         names = check_names(models)
-        asked = [q if isinstance(q, Query) else Query(q) for q in queries]
+        asked = as_queries(queries)
         right = len(asked) if references is None else len(references)
         if not len(asked) == right == len(answers):
             raise DataError(

@@ -14,6 +14,7 @@ What other benchmarks measure, and how it is measured here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from cascade_engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cascade_engine._arrays import FloatArray
     from cascade_engine._dataset import CascadeDataset
@@ -133,6 +134,10 @@ def _named(
 ) -> dict[str, CascadeRouter]:
     if isinstance(routers, CascadeRouter):
         routers = {routers.strategy.name: routers}
+    if not isinstance(routers, Mapping):
+        raise ConfigurationError(
+            f"routers must be a router, or a mapping of names to routers, not {routers!r:.80}"
+        )
     named = dict(routers)
     if not named:
         raise ConfigurationError("no routers given: pass at least one")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from cascade_engine._trace_lines import LoggedTrace
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -17,7 +19,7 @@ _SMALL = 0.005
 _LONGEST = 160
 
 
-def explain(trace: Trace) -> str:
+def explain(trace: Trace | LoggedTrace) -> str:
     """Says in short sentences what happened to one query, and why.
 
     What was believed at first; what ran, and what each answer or failure changed; why it stopped;
@@ -25,11 +27,13 @@ def explain(trace: Trace) -> str:
     answers are quoted.
 
     Args:
-        trace: of a finished session, or of one still under way.
+        trace: of a finished session, or of one still under way; also as `read_traces` read it.
 
     Returns:
         A line for each step.
     """
+    if isinstance(trace, LoggedTrace):
+        trace = trace.trace
     if not trace.decisions:
         return "Nothing was decided yet."
     return "\n".join([_beginning(trace), *_steps(trace), _end(trace), *_bill(trace)])
@@ -109,13 +113,13 @@ def _end(trace: Trace) -> str:
     if last.action is not None:
         return f"{_why(last)} It has not answered yet."
     if trace.chosen is None:
-        return "No answer is returned: no model is left that could give one."
+        return f"No answer is returned: {last.reason}."
     return f"The answer of {trace.chosen} is returned: {last.reason}."
 
 
 def _bill(trace: Trace) -> Iterator[str]:
     """What it cost, and how that compares."""
-    if not trace.answers:
+    if not trace.answers and not any(each.answer for each in trace.failures):
         return
     total = trace.total_cost
     if total is None:

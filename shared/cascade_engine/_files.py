@@ -51,13 +51,15 @@ def synced_folder(folder: Path) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Any]:
-    """The JSON value of each line.
+    """The JSON value of each line that is not blank.
 
     Raises:
         DataError: a line is no JSON; it names which.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            if line.isspace():
+                continue
             yield parsed(line, path, number)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -106,9 +105,7 @@ def final_value(text: str, asked: Asked) -> str | None:
 
 def lone_value(text: str) -> str | None:
     """The number that is the whole text, but for a unit of at most two words."""
-    lone = (
-        unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").strip(" \t\r\n*`_.!\"'")
-    )
+    lone = plain(text).strip(" *_.!\"'")
     found = _LONE.fullmatch(lone)
     value = _scaled(found[1], lone) if found else None
     return None if value is None else number_text(value)

@@ -8,7 +8,7 @@ further samples do not have. `own_cost` is the cost that the answer itself carri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -22,7 +22,7 @@ from cascade_engine._types import Answer, Query, Usage
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["ANSWER", "QUERY", "ROWS", "USAGE", "Flat", "flattened", "raised"]
 
@@ -106,7 +106,8 @@ def raised(
     Args:
         flat: columns by name. Rows belong to one query by `row`, else `id`, else by the query.
         models: those wanted, in order; by default all, in the order they appear.
-        on_missing: "raise", or "drop" the queries that some model has not answered.
+        on_missing: "raise", or "drop" the queries that some model has not answered, or that lack
+            the quality of an answer.
         cost: what an answer costs where the table does not say.
         labels: as in `CascadeDataset`.
         label_cost: as in `CascadeDataset`.
@@ -120,17 +121,23 @@ def raised(
     lines = zip(*flat.values(), strict=True)
     rows = _by_query(dict(zip(flat, line, strict=True)) for line in lines)
     names = list(models or dict.fromkeys(str(name) for name in flat["model"]))
-    whole = [cells for cells in rows if all(name in cells for name in names)]
+    whole = [cells for cells in rows if all(_is_labelled(cells, name) for name in names)]
     if len(whole) < len(rows) and (on_missing == "raise" or not whole):
-        cells = next(cells for cells in rows if any(name not in cells for name in names))
-        absent = [name for name in names if name not in cells]
-        query = next(iter(cells.values()))[0]["query"]
+        absent, query = next(
+            (absent, next(iter(cells.values()))[0]["query"])
+            for cells in rows
+            if (absent := [name for name in names if not _is_labelled(cells, name)])
+        )
         raise DataError(
             f"{len(rows) - len(whole)} of {len(rows)} queries lack answers: {query[:80]!r} has "
-            f'none of {absent}; on_missing="drop" leaves such queries out'
+            f'none of {absent} with a quality; on_missing="drop" leaves such queries out'
         )
     provenance = {"labels": labels, "label_cost": label_cost}
     return _built(names, whole, flat, cost or Charge({}).required, provenance)
+
+
+def _is_labelled(cells: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> bool:
+    return model in cells and cells[model][0]["quality"] is not None
 
 
 def _built(
@@ -187,7 +194,7 @@ def _by_query(records: Iterable[dict[str, Any]]) -> list[dict[str, list[dict[str
             (name, record[name]) for name in ("row", "id", "query") if record.get(name) is not None
         )
         cell = rows.setdefault(at, {}).setdefault(str(record["model"]), {})
-        sample = int(record.get("sample") or 0)
+        sample = _kept(record.get("sample") or 0, int, "sample")
         if sample in cell:
             raise DataError(
                 f"the table has two answers of {record['model']!r} to {record['query'][:80]!r}: "
@@ -214,8 +221,8 @@ def _given(record: Mapping[str, Any]) -> dict[str, Any]:
 def _record(
     kind: type[Any], columns: Mapping[str, str], record: Mapping[str, Any], **more: Any
 ) -> Any:
-    found = {f: record[n] for n, f in columns.items() if record.get(n) is not None}
-    return kind(**{f: _kept(value, field_kind(kind, f), f) for f, value in found.items()}, **more)
+    found = {n: f for n, f in columns.items() if record.get(n) is not None}
+    return kind(**{f: _kept(record[n], field_kind(kind, f), n) for n, f in found.items()}, **more)
 
 
 def _kept(value: Any, kind: Any, name: str) -> Any:
@@ -228,7 +235,7 @@ def _kept(value: Any, kind: Any, name: str) -> Any:
     listed = get_origin(kind) is tuple
     if isinstance(value, tuple if listed else Mapping):
         return value
-    if listed and not isinstance(value, (str, Mapping)):
+    if listed and isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
         return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
     raise DataError(
         f"{name} is {value!r:.60} where a {'list' if listed else 'mapping'} is needed: a Parquet "

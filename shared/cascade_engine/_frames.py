@@ -46,6 +46,8 @@ def from_pandas(
     **options: Any,
 ) -> CascadeDataset:
     """The data set of a frame; options are those of `raised`."""
+    if not hasattr(frame, "columns"):
+        raise DataError(f"a pandas.DataFrame is needed, not {type(frame).__name__}")
     names = [str(rename.get(name, name)) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -54,8 +56,10 @@ def from_pandas(
         name: [None if _is_missing(value) else value for value in frame.iloc[:, place].tolist()]
         for place, name in enumerate(names)
     }
-    if any(_cell(name) for name in names):
+    wide = dict.fromkeys(cell[1] for name in names if (cell := _cell(name)))
+    if wide:
         flat = _lengthened(flat)
+        options["models"] = options.get("models") or list(wide)
     return raised(flat, cost=charge.required, **options)
 
 

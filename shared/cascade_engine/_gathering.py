@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from cascade_engine._traffic import asked_of
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from cascade_engine._advisers import Adviser
     from cascade_engine._costs import Charge
@@ -72,6 +73,7 @@ class Children:
         return {"prices": self.charge.prices, "charge": self.charge.by, "retries": 0}
 
     def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        questions = _listed("questions", questions)
         read = [self._read(question) for question in questions]
         logged = [
             replace(question, key=key)
@@ -129,6 +131,8 @@ class Gathering:
         options: Mapping[str, Any],
         children: Children,
     ) -> None:
+        if references is not None:
+            references = _listed("references", references)
         self._given, self._references, self._children = given, references, children
         self._labels = {k: v for k, v in options.items() if k in _OF_DATASET}
         self._options = {k: v for k, v in options.items() if k not in _OF_DATASET}
@@ -140,6 +144,7 @@ class Gathering:
             _refuse(self._options, "a collection")
             check_labels(given.queries, references, **sources)
             return
+        self._given = given = _listed("questions", given)
         check_labels(given, references, **sources)
         children.charge.check([*children.ask, *(each.name for each in children.advisers)])
         if self._options.get("path") is None and self._labels.get("on_missing") != "drop":
@@ -180,6 +185,17 @@ class Gathering:
         if self._options.get("max_cost") is not None:
             kept["max_cost"] = max(0.0, self._options["max_cost"] - spent)
         return {**self._children.paying, **kept}
+
+
+def _listed(what: str, given: Any) -> list[Any]:
+    """What can be gone through, as a list.
+
+    Raises:
+        DataError: it is a single string, a mapping, or nothing of the kind.
+    """
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise DataError(f"{what} must be a list, not {given!r:.80}")
+    return list(given)
 
 
 def _refuse(options: Iterable[str], given: str) -> None:

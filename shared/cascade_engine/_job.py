@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
@@ -15,15 +16,15 @@ from cascade_engine._costs import Charge
 from cascade_engine._journal import Journal
 from cascade_engine._records import query_key
 from cascade_engine._retrying import Retrying, is_temporary
-from cascade_engine._types import Query
+from cascade_engine._table import as_queries
 from cascade_engine._work import Ask, Work
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from cascade_engine._costs import Price
-    from cascade_engine._types import Answer
+    from cascade_engine._types import Answer, Query
 
 __all__ = ["Job"]
 
@@ -61,8 +62,6 @@ class Job:
         _check_whole(0, retries=self.retries)
         _check_models(self.models)
         answers_each(list(self.models), self.samples)
-        if isinstance(self.queries, str):
-            raise DataError("queries must be a list, not a single string")
         if not self._asked:
             raise DataError("no queries given: there is nothing to ask")
         for name, given in (("keys", self._known_by), ("inputs", self._inputs)):
@@ -118,7 +117,7 @@ class Job:
 
     @cached_property
     def _asked(self) -> list[Query]:
-        return [q if isinstance(q, Query) else Query(q) for q in self.queries]
+        return as_queries(self.queries)
 
     @cached_property
     def _known_by(self) -> list[str]:
@@ -141,6 +140,10 @@ class Job:
 
 
 def _check_models(models: Mapping[str, Any]) -> None:
+    if not isinstance(models, Mapping):
+        raise ConfigurationError(
+            f"models must be a mapping of names to functions, not a {type(models).__name__}"
+        )
     for name, model in models.items():
         if not callable(model):
             raise ConfigurationError(

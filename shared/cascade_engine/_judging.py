@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cascade_engine._arrays import is_number
-from cascade_engine._labelling import Labeller, Labels, Unlabelled, said
+from cascade_engine._labelling import Labeller, Labels, Unlabelled, check_function, said
 from cascade_engine._records import plain
 from cascade_engine._types import Answer, Query
 from cascade_engine.errors import ConfigurationError, DataError
@@ -50,6 +50,9 @@ class Judge(Labeller):
 
     function: JudgeFunction
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_function("judge", self.function)
 
     def label(self, table: Unlabelled) -> Labels:
         """Judges every answer."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_engine._feedback import Feedback
 from cascade_engine._judging import Judge, Judgement
-from cascade_engine._labelling import Labeller, Labels, Unlabelled, said, tools_called
+from cascade_engine._labelling import (
+    Labeller,
+    Labels,
+    Unlabelled,
+    check_function,
+    said,
+    tools_called,
+)
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.extraction import agreement as agreement_of
 from cascade_engine.graders import best_match
@@ -43,6 +51,9 @@ class Graded(Labeller):
 
     grade: Grader
     source: str
+
+    def __post_init__(self) -> None:
+        check_function("grade", self.grade)
 
     def label(self, table: Unlabelled) -> Labels:
         """Grades every answer."""
@@ -122,7 +133,23 @@ def find_labeller(
             "grade=function(question, answer, reference) -> number in [0, 1], or "
             "judge=function(question, answer) -> the same, or agreement=True"
         )
+    if grade is None:
+        _check_references([] if references is None else references)
     return Graded(grade or best_match, "grader" if references is None else "references")
+
+
+def _check_references(references: Sequence[Any]) -> None:
+    """Refuses gaps: without a reference every answer would be graded as wrong."""
+    gaps = [i for i, right in enumerate(references) if right is None or _is_nan(right)]
+    if gaps:
+        raise DataError(
+            f"{len(gaps)} of {len(references)} references are missing, the first of query "
+            f"{gaps[0]}: leave such queries out, or pass grade=, which is told None there"
+        )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def check_labels(

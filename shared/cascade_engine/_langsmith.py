@@ -111,21 +111,23 @@ def _run_result(run: Any, answer: Callable[[Any], str] | None) -> Answer | CallF
         return CallFailure(str(get(run, "error")))
     outputs = get(run, "outputs")
     generation = _first(_first(get(outputs, "generations"))) or _first(get(outputs, "choices"))
-    message = message_of(get(generation, "message") or get(outputs, "message") or {})
+    told = get(generation, "message") or get(outputs, "message")
+    # The outputs are often the message itself.
+    message = message_of(told or (outputs if get(outputs, "role") else {}))
     text = answer(outputs) if answer else _answer_text(outputs, generation, message)
     if not isinstance(text, str):
         raise DataError(
             f"no answer is found in the outputs of run {get(run, 'id')}: pass answer=function of "
             "a run's outputs"
         )
-    told = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
+    said = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
     return Answer(
         text,
-        next((found for found in map(token_logprobs, told) if found), None),
+        next((found for found in map(token_logprobs, said) if found), None),
         _usage_of(run, message),
         _number(get(run, "total_cost")),
         _seconds(run),
-        next((found for found in map(finish_reason, told) if found), None),
+        next((found for found in map(finish_reason, said) if found), None),
         tool_calls(get(message, "tool_calls")),
     )
 
@@ -134,7 +136,8 @@ def _answer_text(outputs: Any, generation: Any, message: Any) -> str | None:
     for found in (get(message, "content"), get(generation, "text")):
         if found is not None:
             return str(text_of(found))
-    return _only_text(outputs, _ANSWER)
+    # A message that only calls tools says nothing: its other texts are no answer.
+    return "" if get(message, "tool_calls") else _only_text(outputs, _ANSWER)
 
 
 def _usage_of(run: Any, message: Any) -> Any:

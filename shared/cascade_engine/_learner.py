@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_engine._evaluation import beside_mixing, evaluate
 from cascade_engine._gathering import Gathering
+from cascade_engine._naming import given_once
 from cascade_engine._saved_cascades import restore, save_cascade
 from cascade_engine.errors import NotFittedError
 
@@ -181,8 +182,9 @@ class Learner:
     def load(
         cls,
         path: str | PathLike[str],
-        models: Any,
+        models: Any = None,
         *,
+        llms: Any = None,
         supply: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Self:
@@ -191,6 +193,7 @@ class Learner:
         Args:
             path: of the folder.
             models: children of the same names, in any order, as for the constructor.
+            llms: the same, as LlamaIndex calls them.
             supply: what could not be saved, by its place, as `save` returned them.
             **fields: fields of the constructor that are not saved, such as callbacks; and `judge`
                 and `llm_router`, if it was saved with them.
@@ -200,7 +203,9 @@ class Learner:
             PersistenceError: there is no cascade, it is damaged or of another version, or it needs
                 something that `supply` lacks.
         """
-        router, children, saved = restore(path, cls._named(models), fields, supply)
+        router, children, saved = restore(
+            path, cls._named(given_once(models, llms)), fields, supply
+        )
         build: Any = cls
         cascade: Self = build(models=children, **saved)
         cascade._router = router

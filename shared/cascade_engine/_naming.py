@@ -14,6 +14,17 @@ from cascade_engine.errors import ConfigurationError
 ADVISERS: dict[str, type[ChatJudge | ChatRouter]] = {"judge": ChatJudge, "llm_router": ChatRouter}
 
 
+def given_once(models: Any, llms: Any) -> Any:
+    """The children, by whichever of the two names they are given.
+
+    Raises:
+        ConfigurationError: by none, or by both.
+    """
+    if (models is None) == (llms is None):
+        raise ConfigurationError("pass either models=[small, large] or llms=[small, large]")
+    return models if llms is None else llms
+
+
 def name_children(
     models: Any, kind: type[Any], *, called: str, name_of: Callable[[Any], str]
 ) -> dict[str, Any]:
@@ -40,7 +51,9 @@ def name_children(
         raise ConfigurationError("no models given: pass models=[small, large]")
     for name, child in named:
         if not isinstance(child, kind):
-            raise ConfigurationError(f"model {name!r} is {type(child).__name__}, no {called}")
+            raise ConfigurationError(
+                f"model {name!r} is {type(child).__name__}, no {called}: {child!r:.80}"
+            )
     twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
     if twice:
         raise ConfigurationError(
@@ -86,6 +99,8 @@ def _adviser(field: str, asked: Any, models: Sequence[str]) -> tuple[Any, Any]:
 
 #: What a model is often given, and only a child can use.
 _OF_CHILDREN = ("base_url", "model", "model_name", "model_kwargs", "model_provider", "top_p")
+#: What arguments are called elsewhere.
+_ELSEWHERE = {"budget": ("max_expected_cost",), "children": ("models", "llms")}
 
 
 def unknown_argument(
@@ -100,7 +115,8 @@ def unknown_argument(
     """
     if name in {*_OF_CHILDREN, *of_children}:
         return ConfigurationError(f"{name} belongs to the children: give it to the models")
-    near = difflib.get_close_matches(name, known, n=1)
+    same = [other for other in _ELSEWHERE.get(name, ()) if other in known]
+    near = same or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(known)}"
     return ConfigurationError(f"a cascade has no argument {name!r}: {hint}")
 

@@ -83,7 +83,7 @@ def _batch_results(line: Any) -> list[Answer | CallFailure]:
     body, error = get(line, "response", "body"), get(line, "error")
     status = get(line, "response", "status_code")
     choices = get(body, "choices")
-    if line is None or error or not choices or (status or 200) >= 400:  # noqa: PLR2004  HTTP
+    if line is None or error or not choices or int(status or 200) >= 400:  # noqa: PLR2004  HTTP
         why = error or get(body, "error") or ("no choices" if line else "no line in the output")
         return [CallFailure(f"batch: {get(why, 'message') or why}")]
     # Tokens are reported for all choices together: the first stands for what they cost.

@@ -41,7 +41,13 @@ def write(data: CascadeDataset, path: Path) -> None:
     for name, values in flattened(data).items():
         kind, write_one, _ = _column(name)
         written = values if write_one is None else [_json(write_one, value) for value in values]
-        columns[name] = pa.array(written, type=_type(pa, kind))
+        try:
+            columns[name] = pa.array(written, type=_type(pa, kind))
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"column {name!r} holds half a character, which Parquet cannot: save as .jsonl, or "
+                f"mend the text: {error}"
+            ) from error
     table = pa.table(columns).replace_schema_metadata({_HEADER: json.dumps(header_of(data))})
     with written_whole(path) as file:
         pq.write_table(table, file, compression="zstd")

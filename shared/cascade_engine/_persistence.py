@@ -109,6 +109,7 @@ def save(
         "router": encoded,
         "arrays": {"sha256": digest, "declared": [declaration(each) for each in encoder.arrays]},
     }
+    content["sha256"] = _checksum(content)
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     _replace(folder, text.encode(), folder / _arrays_name(digest), arrays)
     return tuple(encoder.given)
@@ -141,6 +142,7 @@ def load_saved(path: str | PathLike[str], *, supply: Mapping[str, Any] | None = 
         _check_supply(decoder)
         _check_router(router, content["models"])
         _check_kind("settings", settings, dict)
+        _check_whole(content)
     except PersistenceError as error:
         raise PersistenceError(f"{folder}: {error}") from error.__cause__
     except (LookupError, RecursionError, TypeError) as error:
@@ -230,6 +232,20 @@ def _digest(content: dict[str, Any]) -> str:
     if not isinstance(digest, str) or len(digest) != 64 or set(digest) - set("0123456789abcdef"):  # noqa: PLR2004
         raise PersistenceError(f"{_NAME} is damaged: its arrays have no checksum")
     return digest
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Of all else that `router.json` says, however it is laid out."""
+    said = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _check_whole(content: Mapping[str, Any]) -> None:
+    """Refuses numbers that were changed: they could be anything. Told last, it says the least."""
+    if content.get("sha256", _checksum(content)) != _checksum(content):
+        raise PersistenceError(
+            f"{_NAME} is not as it was saved: copy it again, or fit and save again"
+        )
 
 
 def _check_supply(decoder: Decoder) -> None:

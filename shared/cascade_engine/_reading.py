@@ -33,7 +33,8 @@ __all__ = [
 
 NUMBER = (
     r"(?<![\w.])[-+]?[$€£¥]?[-+]?"
-    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:/\d+)?(?![\d/])"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?:[eE][-+]?\d{1,3}\b|/\d+)?(?![\d/])"
 )
 _ANSWER_NUMBER = re.compile(
     r"\banswer\b(?:\s+(?:is|was|would be|should be))?[\s:=]*(?:about |exactly )?(" + NUMBER + ")",
@@ -61,6 +62,12 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r"\n[ \n]*\n ?")
 _FENCED = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
 _NO_WORD = re.compile(r"[^\w'+-]+")
+# "3 x 10^8" or "10^8"; and in Unicode's raised digits, which would else become plain ones.
+_POWER = re.compile(
+    r"((?<=\d) ?(?:[x*\u00d7\u00b7]|\\times|\\cdot) ?)?(?<![\d.])10 ?\^ ?"
+    r"\(?([-+]?\d{1,3})\b\)?"
+)
+_RAISED = re.compile(r"(?<=10)[\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{1,3}")
 _UNITS = re.compile(r"[,$€£¥\s]")
 _HUGE = re.compile(r"[eE][-+]?\d{4,}$")
 _LONGEST_NUMBER = 400
@@ -78,10 +85,14 @@ def excerpt(text: str, most: int = 10_000) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without markup, in one Unicode form, with runs of whitespace squeezed."""
-    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
+    """The text without markup, in one Unicode form, with runs of whitespace squeezed.
+
+    A power of ten, and a number times one, is written as "1e8" and "3e8".
+    """
+    text = unicodedata.normalize("NFKC", _RAISED.sub(r"^\g<0>", text))
+    text = text.replace("\N{MINUS SIGN}", "-")
     text = _MARKUP.sub("", text).replace("{", " ").replace("}", " ")
-    return squeeze(text).strip()
+    return _POWER.sub(lambda m: f"{'e' if m[1] else '1e'}{m[2]}", squeeze(text)).strip()
 
 
 def squeeze(text: str) -> str:

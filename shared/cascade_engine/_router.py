@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade_engine._abandoning import check_abandon_below
 from cascade_engine._advisers import check_advisers, with_parts
-from cascade_engine._arrays import check_names, is_number
+from cascade_engine._arrays import check_names, is_number, is_whole
 from cascade_engine._batch import tune_on
 from cascade_engine._beliefs import EstimatedBeliefs
 from cascade_engine._costs import Charge
@@ -20,6 +20,7 @@ from cascade_engine._registry import kept, persistent
 from cascade_engine._sampling import check_samples, sampled, unsampled
 from cascade_engine._session import Session
 from cascade_engine._simulation import Outcome, Simulation
+from cascade_engine._table import CompleteTable
 from cascade_engine._tuning import Frontier, Policy, check_budget, coin
 from cascade_engine._types import Query
 from cascade_engine.errors import (
@@ -180,8 +181,8 @@ class CascadeRouter:
         if budget is not None:
             check_budget(budget)
         self.budget = budget
-        if not 0 <= seed < 2**32:
-            raise ConfigurationError(f"seed must be a number from 0 to 2**32 - 1, not {seed}")
+        if not is_whole(seed) or not 0 <= seed < 2**32:
+            raise ConfigurationError(f"seed must be a number from 0 to 2**32 - 1, not {seed!r}")
         self.seed = seed
         self.quality = quality or _estimator(self.advisers, self.samples, seed)
         self._unfitted = Decider(
@@ -262,6 +263,8 @@ class CascadeRouter:
         Raises:
             DataError: the data's models are not the router's, or an answer has too few samples.
         """
+        if not isinstance(data, CompleteTable):
+            raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
         if data.models != self.models:
             raise DataError(
                 f"the data is on models {data.models} and the router on {self.models}: use "
@@ -332,11 +335,14 @@ class CascadeRouter:
         Raises:
             ConfigurationError: a limit or `lam` that is no amount, `lam` before a fit, or models
                 that are not there.
+            DataError: what is asked is neither text nor a `Query`.
             InfeasibleBudgetError: the budget or the cap is below what the cheapest policy costs.
             UnknownPriceError: not fitted, and a cost limit given without every model's price.
         """
         if isinstance(query, str):
             query = Query(query)
+        elif not isinstance(query, Query):
+            raise DataError(f"a query must be text or a Query, not {query!r:.80}")
         for limit in (budget, max_cost):
             if limit is not None:
                 check_budget(limit)

@@ -202,6 +202,31 @@ class Session:
             DraftAbandonedError(f"the draft of {self._take().model!r} was abandoned", partial)
         )
 
+    def interrupt(
+        self, error: BaseException, partial: Answer | None = None, *, seconds: float | None = None
+    ) -> None:
+        """Reports that an answer broke off after part of it was shown, and ends the session.
+
+        No other answer can take its place then. What was written is charged, by its usage.
+
+        Args:
+            error: what broke it off; a `StreamClosedError` where its reader did.
+            partial: the pending answer so far.
+            seconds: latency, where measured.
+
+        Raises:
+            SessionStateError: no call is pending, or one for advice, which is shown to nobody.
+        """
+        call = self._take()
+        if call.is_advice:
+            raise SessionStateError(f"nobody is shown what {call.model!r} says: report a failure")
+        cost = None if partial is None else self._decider.charge(call.model, partial)
+        self._failures.append(Failure(call.model, error, seconds, partial, cost))
+        self._barred = [True] * len(self._barred)
+        reason = f"the answer of {call.model} broke off after part of it was shown"
+        self._decisions.append(replace(self.decision, action=None, final=False, reason=reason))
+        self._pending = None
+
     def _failure(self, model: str, error: BaseException, seconds: float | None) -> Failure:
         """A failure; where there was an answer that cannot be used, with what it cost."""
         if not isinstance(error, InvalidAnswerError):

@@ -13,7 +13,26 @@ if TYPE_CHECKING:
 
     from cascade_engine._advisers import Adviser
 
-__all__ = ["router_by"]
+__all__ = ["OF_ROUTER", "fixed", "router_by"]
+
+#: What the router is built from, by the names of an adapter's fields.
+OF_ROUTER = frozenset(
+    {
+        *("models", "llms", "prices", "cost", "max_expected_cost", "strategy", "priors", "seed"),
+        *("quality_estimator", "cost_estimator", "clamp_budget", "judge", "llm_router"),
+        *("samples", "abandon_below"),
+    }
+)
+
+
+def fixed(name: str) -> ConfigurationError:
+    """The error for a field of `OF_ROUTER` that is assigned: the router would not hear of it."""
+    budget = "take with_budget(...), or give max_expected_cost with the call"
+    other = "build another cascade"
+    return ConfigurationError(
+        f"{name} cannot be assigned once the cascade is built: "
+        f"{budget if name == 'max_expected_cost' else other}"
+    )
 
 
 def router_by(settings: Any, models: Collection[str], advisers: Iterable[Adviser]) -> CascadeRouter:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade_engine._arrays import FloatArray, check_names, check_table
 from cascade_engine._splitting import split_rows
-from cascade_engine._types import Query
+from cascade_engine._types import Answer, Query
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,12 +16,35 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from cascade_engine._types import Answer
-
-__all__ = ["COLUMNS", "CompleteTable"]
+__all__ = ["COLUMNS", "CompleteTable", "as_queries"]
 
 #: What a row may have besides its query and its answers.
 COLUMNS = ("references", "ids", "groups", "metadata", "samples")
+
+
+def as_queries(queries: Sequence[Query | str]) -> list[Query]:
+    """Queries, of which some may be plain text.
+
+    Raises:
+        DataError: they are one text, or one of them is neither a query nor text.
+    """
+    if isinstance(queries, str):
+        raise DataError("queries must be a list, not a single string")
+    asked = [Query(q) if isinstance(q, str) else q for q in queries]
+    for number, query in enumerate(asked):
+        if not isinstance(query, Query):
+            raise DataError(f"query {number} must be text or a Query, not {query!r:.80}")
+    return asked
+
+
+def _check_answers(what: str, rows: Sequence[Sequence[object]]) -> None:
+    for number, row in enumerate(rows):
+        for answer in row:
+            if not isinstance(answer, Answer) or not isinstance(answer.text, str):
+                raise DataError(
+                    f"the {what} of query {number} must be of the kind Answer, with a text, not "
+                    f"{answer!r:.80}"
+                )
 
 
 class CompleteTable:
@@ -47,11 +70,12 @@ class CompleteTable:
         label_cost: float = 0.0,
     ) -> None:
         self.models = check_names(models)
-        self.queries = [q if isinstance(q, Query) else Query(q) for q in queries]
+        self.queries = as_queries(queries)
         if not self.queries:
             raise DataError("no queries given: a data set needs at least one")
         self.answers = [list(row) for row in answers]
         self._check_rows("answers", self.answers)
+        _check_answers("answers", self.answers)
         shape = (len(self.queries), len(self.models))
         self.quality: FloatArray = check_table("quality", quality, shape)
         self.cost: FloatArray = check_table("cost", cost, shape)
@@ -65,13 +89,22 @@ class CompleteTable:
         if samples is not None:
             self._check_rows("samples", samples)
             self.samples = [[list(cell) for cell in row] for row in samples]
+            _check_answers("samples", [[a for cell in row for a in cell] for row in self.samples])
         self.labels = labels
         self.label_cost = float(label_cost)
 
     def _column(self, name: str, column: Sequence[Any] | None) -> list[Any] | None:
+        if isinstance(column, str):
+            raise DataError(f"{name} must be a list, not the one text {column[:80]!r}")
         if column is not None and len(column) != len(self.queries):
             raise DataError(f"{len(column)} {name} for {len(self.queries)} queries")
         return None if column is None else list(column)
+
+    def _rows(self, rows: Any) -> np.ndarray:
+        wanted = np.asarray(rows)
+        if not wanted.size:
+            raise DataError("no rows are picked: a data set needs at least one query")
+        return wanted
 
     def _check_rows(self, what: str, rows: Sequence[Sequence[object]]) -> None:
         if len(rows) != len(self.queries):
@@ -125,7 +158,7 @@ class CompleteTable:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The same models on some of the queries: row numbers, or a boolean mask."""
-        picked = np.arange(len(self))[np.asarray(rows)]
+        picked = np.arange(len(self))[self._rows(rows)]
         columns: dict[str, Any] = {n: [c[i] for i in picked] for n, c in self.columns.items()}
         return type(self)(
             self.models,

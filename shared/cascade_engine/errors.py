@@ -11,6 +11,7 @@ CascadeError
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
 ├── InvalidAnswerError (ValueError)     a model answered what cannot be used
 │   └── DraftAbandonedError             it was broken off: what it wrote would have been rejected
+├── StreamClosedError                   a stream was closed by its reader
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
 
@@ -121,6 +122,13 @@ class DraftAbandonedError(InvalidAnswerError):
 
     It is in the record of the query, and never raised: where no other model answers, the draft is
     asked for again, and completed.
+    """
+
+
+class StreamClosedError(CascadeError):
+    """Whoever read a stream closed it before the answer was complete.
+
+    It is in the record of the query, and never raised.
     """
 
 

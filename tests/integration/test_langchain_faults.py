@@ -51,6 +51,16 @@ def test_fallbacks(cascades):
     assert behind.invoke("Hi").text == f"{cascades.answering} answers: Hi"
 
 
+def test_fallbacks_take_tools_and_forms(cascades):
+    """LangChain hands both on to all of them, if it can read what the method returns."""
+    spare = cascades.server.chat("spare")
+    for llm in (cascades.make(), cascades.make(Reply.error(500)), cascades.make().bind(n=1)):
+        safe = llm.with_fallbacks([spare])
+        (call,) = safe.bind_tools([Sum]).invoke("2 + 3?").tool_calls
+        assert (call["name"], call["args"]) == ("Sum", {"a": 2, "b": 3})
+        assert safe.with_structured_output(Sum).invoke("2 + 3?") == Sum(a=2, b=3)
+
+
 def test_retries(cascades):
     replies = {"weak": [Reply.error(500), "well"], "strong": [Reply.error(500), "well"]}
     llm = cascades.make(lambda request: replies[request["model"]].pop(0))

@@ -13,7 +13,11 @@ import pytest
 
 pytest.importorskip("langchain_openai")
 
-from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.callbacks import (
+    BaseCallbackHandler,
+    UsageMetadataCallbackHandler,
+    get_usage_metadata_callback,
+)
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
@@ -260,6 +264,17 @@ async def test_in_chains_and_with_chains_as_children(cascades):
         CascadeRoutingLLM(models=ending).with_structured_output(Joke)
 
 
+def test_a_child_with_fallbacks_answers_in_a_form(cascades):
+    server = cascades.server
+    broken = server.chat("broken", Reply.error(400))
+    child = broken.with_fallbacks([server.chat("spare").bind(user="me")])
+    llm = CascadeRoutingLLM(models={"child": child}, temperature=0.25)
+    found = llm.with_structured_output(Joke).invoke(ASKED)
+    assert isinstance(found, Joke)
+    assert [request["temperature"] for request in server.requests] == [0.25, 0.25]
+    assert [request.get("user") for request in server.requests] == [None, "me"]
+
+
 def test_tools_that_are_bound_do_not_disturb_a_form(cascades):
     llm = cascades.make().bind_tools([Joke]).bind(user="me")
     assert llm.with_structured_output(Joke).invoke(ASKED) == Joke(setup=ASKED, punchline=ASKED)
@@ -268,9 +283,11 @@ def test_tools_that_are_bound_do_not_disturb_a_form(cascades):
 
 
 async def test_usage_is_exact(cascades):
-    form = cascades.make().with_structured_output(Joke, include_raw=True)
+    own = UsageMetadataCallbackHandler()
+    form = cascades.make(callbacks=[own]).with_structured_output(Joke, include_raw=True)
     with get_usage_metadata_callback() as counted:
         made = record((await form.ainvoke(ASKED))["raw"])
+    assert own.usage_metadata == counted.usage_metadata
     used = {name: each["output_tokens"] for name, each in counted.usage_metadata.items()}
     assert used == {call["model"]: call["output_tokens"] for call in made["calls"]}
     assert sum(used.values()) == made["total_output_tokens"]

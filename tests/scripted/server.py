@@ -155,6 +155,7 @@ class ScriptedServer:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = False
     block_on_close = True
+    request_queue_size = 128  # of 5, the default, a crowd of clients is turned away
 
     def __init__(self, owner):
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -97,6 +97,7 @@ def test_unknown_arguments():
     assert "did you mean 'max_cost'" in str(unknown_argument("max_costs", known))
     assert "it takes ['max_cost', 'seed']" in str(unknown_argument("zzz", known))
     assert "belongs to the children" in str(unknown_argument("top_p", known))
+    assert "did you mean 'llms'" in str(unknown_argument("children", ["llms", "seed"]))
     assert "belongs to the children" in str(unknown_argument("key", known, ["key"]))
 
 

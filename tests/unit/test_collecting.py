@@ -200,6 +200,7 @@ class TestBadInput:
             ({"asked": {"m": "gpt"}}, ConfigurationError, "'m' is a str: give a function"),
             ({"queries": []}, DataError, "no queries given"),
             ({"queries": "what?"}, DataError, "must be a list, not a single string"),
+            ({"queries": ["a", 7]}, DataError, "query 1 must be text or a Query, not 7"),
             ({"samples": 0}, ConfigurationError, "samples must be an integer >= 1, not 0"),
             ({"samples": {"m": 2}}, ConfigurationError, "must name each of the models"),
             ({"samples": {"small": 0, "large": 1}}, ConfigurationError, "not 0, for 'small'"),
@@ -229,6 +230,8 @@ class TestBadInput:
         async def model(query):
             return Answer("")
 
+        with pytest.raises(ConfigurationError, match="must be a mapping of names to functions"):
+            collect([model], ["q"], progress=False)
         with pytest.raises(ConfigurationError, match=r"returned coroutine.*use acollect"):
             collect({"m": model}, ["q"], progress=False)
 

@@ -62,6 +62,9 @@ def test_a_cost_must_not_be_negative():
         ({"cost": changed(COST, "free")}, "cost must be a table of numbers.*'free'"),
         ({"references": [1, 2]}, "2 references for 3 queries"),
         ({"queries": [], "answers": []}, "no queries given"),
+        ({"queries": "two"}, "queries must be a list, not a single string"),
+        ({"queries": ["one", None, "three"]}, "query 1 must be text or a Query, not None"),
+        ({"answers": [ANSWERS[0], ["x", "y"], ANSWERS[2]]}, "query 1 must be of the kind Answer"),
     ],
 )
 def test_lengths_and_types_must_match(wrong, message):
@@ -87,6 +90,8 @@ def test_rows_are_taken_by_number_or_by_mask():
     assert masked.references == ["y", "z"]
     assert len(masked) == 2
     assert repr(masked) == "CascadeDataset(2 queries x 2 models)"
+    with pytest.raises(DataError, match="no rows are picked"):
+        data.take([])
 
 
 def test_models_are_selected_in_the_order_given():
@@ -184,6 +189,8 @@ class TestColumns:
             ({"ids": ["a"]}, "1 ids for 3 queries"),
             ({"ids": ["a", "b", "a"]}, "the id 'a' is given twice"),
             ({"ids": [1, 2, 3]}, "an id must be text, not 1"),
+            ({"ids": "abc"}, "ids must be a list, not the one text 'abc'"),
+            ({"samples": [[["x"], []]] * 3}, "samples of query 0 must be of the kind Answer"),
             ({"groups": ["a"]}, "1 groups for 3 queries"),
             ({"metadata": [{}]}, "1 metadata for 3 queries"),
             ({"samples": [[[], []]]}, "1 rows of samples for 3 queries"),

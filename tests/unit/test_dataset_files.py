@@ -191,6 +191,16 @@ def test_extras_are_named_where_they_are_missing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_half_a_character_is_kept_or_refused(tmp_path):
+    data = CascadeDataset(["m"], ["a"], [[Answer("\ud83d")]], [[1]], [[1]])
+    data.save(tmp_path / "data.jsonl")
+    assert CascadeDataset.load(tmp_path / "data.jsonl").answers == data.answers
+    pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match=r"column 'answer' .*save as \.jsonl"):
+        data.save(tmp_path / "data.parquet")
+    assert not (tmp_path / "data.parquet").exists()
+
+
 class TestFrames:
     @pytest.fixture(autouse=True)
     def _pandas(self):
@@ -249,9 +259,17 @@ class TestFrames:
         ):
             CascadeDataset.from_pandas(frame)
         assert CascadeDataset.from_pandas(frame, on_missing="drop").ids == ["two"]
+        unlabelled = dataset(samples=None).to_pandas()
+        unlabelled.loc[0, "quality"] = None
+        with pytest.raises(DataError, match=r"has none of \['small'\] with a quality"):
+            CascadeDataset.from_pandas(unlabelled)
+        assert CascadeDataset.from_pandas(unlabelled, on_missing="drop").ids == ["two"]
         wide = dataset(samples=None).to_pandas(wide=True)
         wide.loc[0, "quality|large"] = None
         with pytest.raises(DataError, match="'q1' has none of"):
+            CascadeDataset.from_pandas(wide)
+        wide["quality|large"] = None
+        with pytest.raises(DataError, match=r"2 of 2 queries lack answers.*'large'"):
             CascadeDataset.from_pandas(wide)
         with pytest.raises(ConfigurationError, match="on_missing"):
             CascadeDataset.from_pandas(frame, on_missing="fill")
@@ -290,10 +308,12 @@ class TestFrames:
             (
                 {"query": ["a"], "model": ["m"], "quality": [None], "cost": [1]},
                 DataError,
-                r"quality\[0, 0\] is nan",
+                "'a' has none of",
             ),
             ({"query": [], "model": [], "quality": []}, ConfigurationError, "no models given"),
-            (ONE | {"answer": [42]}, DataError, "text is 42 where text is needed"),
+            (ONE | {"answer": [42]}, DataError, "answer is 42 where text is needed"),
+            (ONE | {"logprobs": [-0.5]}, DataError, "logprobs is -0.5 where a list is needed"),
+            (ONE | {"sample": ["x"]}, DataError, "sample is 'x' where a whole number is needed"),
             (ONE | {"seconds": ["fast"]}, DataError, "seconds is 'fast' where a number is needed"),
             (ONE | {"input_tokens": [1.5]}, DataError, "1.5 where a whole number is needed"),
             (ONE | {"signals": [[1]]}, DataError, r"signals is \[1\] where a mapping is needed"),
@@ -302,3 +322,7 @@ class TestFrames:
     def test_bad_frames_are_told(self, columns, error, message):
         with pytest.raises(error, match=message):
             CascadeDataset.from_pandas(self.pd.DataFrame(columns))
+
+    def test_what_is_no_frame_is_told(self):
+        with pytest.raises(DataError, match=r"a pandas\.DataFrame is needed, not list"):
+            CascadeDataset.from_pandas([ONE])

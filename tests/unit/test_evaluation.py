@@ -371,6 +371,8 @@ def test_a_router_stands_alone_where_mixing_would_cost_more():
 def test_what_cannot_be_evaluated_is_refused(router, held_out):
     with pytest.raises(ConfigurationError, match="no routers given"):
         evaluate({}, held_out)
+    with pytest.raises(ConfigurationError, match="or a mapping of names to routers, not \\["):
+        evaluate([router], held_out)
     with pytest.raises(DataError, match="router 'mine' is on"):
         evaluate({"mine": router}, held_out.select(held_out.models[:2]))
     with pytest.raises(NotFittedError, match="call fit first"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_engine import Answer, CascadeRouter, Price, Trace
+from cascade_engine import Answer, CascadeRouter, Price, StreamClosedError, Trace
 from cascade_engine import Query as Asked
 from cascade_engine._explain import explain
+from cascade_engine._trace_log import TraceLog, read_traces
 from tests import by_word
 
 
@@ -74,7 +75,16 @@ def test_failures_are_told_in_one_line(told):
 def test_a_query_that_nobody_answered(told):
     text = told(OSError("a"), OSError("b"), OSError("c"))
     assert text.count("It failed (OSError: ") == 3
-    assert text.endswith("No answer is returned: no model is left that could give one.")
+    assert text.endswith("No answer is returned: no model is left that could answer.")
+
+
+def test_an_answer_that_broke_off(session):
+    made = session()
+    made.interrupt(StreamClosedError("closed"), Answer("half of", cost=3.0), seconds=2.0)
+    text = explain(made.trace)
+    assert "It failed after 2 s (StreamClosedError: closed) and was not called again." in text
+    assert "No answer is returned: the answer of small broke off after part of it was" in text
+    assert "In all it cost 3" in text
 
 
 def test_a_query_under_way(told):
@@ -119,6 +129,14 @@ def test_expected_costs_of_some_models_only():
 
 def test_neither_question_nor_answers_are_quoted(told):
     assert "secret" not in told(1.0, 2.0, 4.0)
+
+
+def test_a_logged_record(session, tmp_path):
+    made = session()
+    made.answer(Answer("secret", cost=1.0))
+    TraceLog(tmp_path / "log").write(made.trace)
+    (logged,) = read_traces(tmp_path / "log")
+    assert explain(logged) == explain(made.trace)
 
 
 def test_an_empty_record():

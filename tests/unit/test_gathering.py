@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
@@ -131,6 +132,18 @@ async def test_judges_and_agreement_label(cascades, fakes, do):
         assert llm.router.frontier_.cost == pytest.approx(by_reference.router.frontier_.cost)
 
 
+async def test_questions_and_references_of_any_kind_that_can_be_gone_through(cascades, fakes, do):
+    make, asked = cascades
+    fits = [
+        await do(make.learning(), "fit", kind(fakes.questions), kind(fakes.references))
+        for kind in (list, tuple, iter, np.array)
+    ]
+    assert all(llm.router.policy_ == fits[0].router.policy_ for llm in fits)
+    assert asked(fits[-1]) == asked(fits[0])
+    found = await do(make.learning(), "collect", iter(fakes.questions))
+    assert len(found.queries) == len(fakes.questions)
+
+
 async def test_what_is_there_already_cannot_be_changed(cascades, fakes, do):
     make, asked = cascades
     llm = make.learning()
@@ -146,6 +159,14 @@ async def test_what_is_there_already_cannot_be_changed(cascades, fakes, do):
             await do(llm, "fit", *args, **options)
     with pytest.raises(DataError, match="30 questions and 1 references"):
         await do(llm, "fit", found, ["yes"])
+    for given, references in (("Hi", ["yes"]), (30, ["yes"]), (fakes.questions, "yes")):
+        with pytest.raises(DataError, match="must be a list, not"):
+            await do(llm, "fit", given, references)
+    with pytest.raises(DataError, match="questions must be a list, not 'Hi'"):
+        await do(llm, "collect", "Hi")
+    for source in ("grade", "judge"):
+        with pytest.raises(ConfigurationError, match=f"{source} must be a function, not 'good'"):
+            await do(llm, "fit", fakes.questions, **{source: "good"})
     with pytest.raises(TypeError, match="max_concurency"):
         await do(llm, "fit", fakes.questions, fakes.references, max_concurency=3)
     assert asked(llm) == [30, 30]

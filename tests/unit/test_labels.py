@@ -40,6 +40,15 @@ def test_by_references(collection):
     assert again.quality.tolist() == data.quality.tolist()
 
 
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_a_reference_that_is_missing_makes_no_answer_wrong(collection, gap):
+    right = [*REFERENCES[:2], gap]
+    with pytest.raises(DataError, match="1 of 3 references are missing, the first of query 2"):
+        collection.dataset(references=right)
+    graded = collection.dataset(references=right, grade=lambda q, a, r: float(r is None))
+    assert graded.quality[0].tolist() == [0, 0]
+
+
 def test_by_a_grader(collection):
     data = collection.dataset(grade=lambda question, answer, reference: len(answer) / 10)
     assert data.quality[0].tolist() == [0.4, 0.5]

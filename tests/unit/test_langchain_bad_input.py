@@ -28,6 +28,7 @@ from langchain_cascade import CascadeRoutingLLM
         (None, "must be a list of chat models"),
         ([None], "is NoneType, no chat model"),
         ({"a": "gpt"}, "model 'a' is str, no chat model"),
+        (["gpt", "large"], "is str, no chat model: 'gpt'"),
         ({"": RunnableLambda(str)}, "non-empty string, not ''"),
         ({1: RunnableLambda(str)}, "non-empty string, not 1"),
         ([RunnableLambda(str), RunnableLambda(str)], r"same name.*pass models=\{'a name': model"),
@@ -64,8 +65,36 @@ def test_options_that_cannot_work(fakes, fields, message):
 def test_what_pydantic_objects_to_stays_its_own(fakes):
     with pytest.raises(ValidationError, match=r"prices\.weak"):
         fakes.cascade(prices={"weak": "cheap"})
-    with pytest.raises(ValidationError, match="models"):
+
+
+def test_children_under_other_names(fakes):
+    children = list(fakes.cascade().models.values())
+    for made in (CascadeRoutingLLM(children), CascadeRoutingLLM(llms=children)):
+        assert list(made.models) == ["weak", "strong"]
+    with pytest.raises(ConfigurationError, match="pass either models"):
+        CascadeRoutingLLM(children, llms=children)
+    with pytest.raises(ConfigurationError, match="'children': did you mean 'models'"):
+        CascadeRoutingLLM(children=children)
+    with pytest.raises(ConfigurationError, match=r"must be a list of chat models .* not None"):
         CascadeRoutingLLM()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("max_expected_cost", 1e-9, r"take with_budget\(...\), or give max_expected_cost with"),
+        ("strategy", "routing", "build another cascade"),
+        ("models", {}, "build another cascade"),
+    ],
+)
+def test_what_was_built_in_is_not_assigned_in_vain(fakes, field, value, remedy):
+    llm = fakes.cascade()
+    before = getattr(llm, field)
+    with pytest.raises(ConfigurationError, match=f"{field} cannot be assigned.*{remedy}"):
+        setattr(llm, field, value)
+    assert getattr(llm, field) is before
+    llm.temperature = 0.5
+    assert llm.temperature == 0.5
 
 
 def test_a_budget_can_be_changed_to_none_that_is_bad(fakes):

@@ -7,12 +7,13 @@ import math
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
 
 from cascade_engine import AllModelsFailedError
 from langchain_cascade import CascadeRoutingLLM
 from langchain_cascade._messages import query_of
+from tests.helpers import whole
 
 
 def record(message):
@@ -164,6 +165,20 @@ async def test_a_childs_cache_hit_without_token_counts_is_an_answer(fakes, ask):
         assert record(message)["failures"] == []
         assert message.text == "yes"
     assert models["weak"].log == ["asked Hi"]
+
+
+def test_a_chain_that_adds_up_a_stream_gives_a_whole_message():
+    call = {"name": "add", "args": '{"a": 1}', "id": "1", "index": 0}
+
+    def stream(_):
+        yield from (AIMessageChunk("", tool_call_chunks=[call]), AIMessageChunk("so"))
+
+    llm = CascadeRoutingLLM(models={"chain": RunnableGenerator(stream)})
+    message = llm.invoke("Hi")
+    assert type(message) is AIMessage
+    assert (message.text, message.tool_calls[0]["args"]) == ("so", {"a": 1})
+    assert record(message)["chosen"] == "chain"
+    assert whole(list(llm.stream("Hi"))).tool_calls[0]["args"] == {"a": 1}
 
 
 async def test_tool_calls_of_the_accepted_answer_survive(fakes, ask):

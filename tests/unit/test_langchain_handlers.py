@@ -200,3 +200,21 @@ async def test_the_lowest_methods_hang_the_children_below_what_surrounds_them(fa
     RunnableLambda(below).invoke("Hi", {"callbacks": [tracer]})
     await RunnableLambda(abelow).ainvoke("Hi", {"callbacks": [tracer]})
     assert tracer.tree() == [("below", "weak", "strong"), ("abelow", "weak", "strong")]
+
+
+async def test_a_counter_of_tokens_that_the_cascade_holds_counts_its_children(fakes, ask):
+    own = UsageMetadataCallbackHandler()
+    llm = fakes.cascade(callbacks=[own])
+
+    def used():
+        return {name: counted["total_tokens"] for name, counted in own.usage_metadata.items()}
+
+    await ask(llm, "Hi")
+    assert used() == {"weak": 7, "strong": 7}
+    await ask(llm, "Hi", {"callbacks": [own]})  # once, though given twice
+    assert used() == {"weak": 14, "strong": 14}
+    llm.generate([[HumanMessage("Hi")]])
+    await llm.agenerate([[HumanMessage("Hi")]])
+    assert used() == {"weak": 28, "strong": 28}
+    await ask(CascadeRoutingLLM(models={"inner": llm}, callbacks=[own]), "Hi")
+    assert used() == {"weak": 35, "strong": 35}

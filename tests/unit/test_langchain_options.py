@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
@@ -237,6 +240,49 @@ async def test_a_keyword_and_an_option_that_contradict(fakes, ask):
         await ask(llm, "Hi", model="gpt")
     same = await ask(llm, "Hi", configured(model="strong"), model="strong")
     assert record(same)["models_run"] == ["strong"]
+
+
+async def test_every_option_is_a_keyword_too(fakes, fitted, ask):
+    seen = []
+
+    class Spy(fakes.StreamChat):
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            seen.append(kwargs)
+            return super()._generate(messages, stop, run_manager, **kwargs)
+
+    hard = "hard question number 3?"
+    spies = {n: Spy(model_name=n, script=fakes.Say(n, 0.5)) for n in ("weak", "strong")}
+    llm = CascadeRoutingLLM(models=spies, prices=fakes.PRICES)
+    for option in ("max_cost", "max_expected_cost"):
+        for message in (
+            await ask(llm, "Hi", **{option: 1e-3}),
+            await ask(llm.bind(**{option: 1e-3}), "Hi"),
+            await ask(llm, "Hi", configured(**{option: 1.0}), **{option: 1e-3}),
+        ):
+            assert record(message)["models_run"] == ["weak"]
+    assert seen == [{}] * len(seen)
+    assert record(await ask(fitted, hard, lam=1e9))["lambda"] == 1e9
+    assert record(await ask(fitted, hard, strategy="routing"))["strategy"] == "routing"
+    assert record(await ask(fitted, hard, lam=None, strategy=None))["chosen"] == "strong"
+    with pytest.raises(ConfigurationError, match=r"max_cost must be a number >= 0, not 'x'"):
+        await ask(llm, "Hi", max_cost="x")
+    with pytest.raises(ConfigurationError, match="lam=1 and max_expected_cost=2 contradict"):
+        await ask(fitted, "Hi", configured(lam=1), max_expected_cost=2)
+
+
+async def test_no_budget_for_one_call(fitted, ask):
+    cheap, hard = fitted.with_budget(7e-6), "hard question number 3?"
+    assert record(await ask(cheap, hard))["chosen"] == "weak"
+    assert record(await ask(cheap, hard, configured(max_expected_cost=None)))["chosen"] == "strong"
+    assert record(await ask(cheap, hard, configured(max_cost=None)))["chosen"] == "weak"
+    aimed = await ask(cheap, hard, configured(lam=1e9, max_expected_cost=None))
+    assert record(aimed)["lambda"] == 1e9
+
+
+async def test_a_record_is_json_whatever_numbers_are_given(fitted, ask):
+    given = configured(lam=np.float32(0.5))
+    made = json.loads(json.dumps(record(await ask(fitted, "Hi", given))))
+    assert made["lambda"] == 0.5
 
 
 async def test_options_that_are_none_are_not_given(fakes, ask):

@@ -148,6 +148,7 @@ def test_settings_that_are_not_known_are_refused(fitted, fakes, tmp_path):
     fitted.save(tmp_path)
     content = json.loads((tmp_path / "router.json").read_text("utf-8"))
     content["settings"]["surprise"] = 1
+    del content["sha256"]
     (tmp_path / "router.json").write_text(json.dumps(content), "utf-8")
     with pytest.raises(PersistenceError, match="surprise"):
         CascadeRoutingLLM.load(tmp_path, fakes.learning().models)

@@ -117,6 +117,7 @@ async def test_a_passing_error_is_tried_again(fakes, no_pauses, way):
     [
         ({"temperature_": 0}, "no argument 'temperature_': did you mean 'temperature'"),
         ({"zzz": 0}, "no argument 'zzz': it takes .*'models'"),
+        ({"budget": 1.0}, "no argument 'budget': did you mean 'max_expected_cost'"),
         ({"base_url": "http://x"}, "base_url belongs to the children"),
         ({"model": "gpt"}, "model belongs to the children"),
     ],
@@ -179,6 +180,18 @@ def test_a_bound_child_has_its_models_profile(fakes):
     assert CascadeRoutingLLM(models=chain).profile == {"max_input_tokens": 9}
 
 
+def test_children_in_a_list_are_named_after_the_model_they_call(fakes):
+    small, large = (fakes.WholeChat(model_name=name) for name in ("small", "large"))
+    before = RunnableLambda(lambda messages: messages)
+    for children in (
+        [small.with_retry(), large.bind(user="me").with_retry()],
+        [before | small, before | large.with_retry() | RunnableLambda(lambda message: message)],
+        [small.with_fallbacks([large]), large.with_fallbacks([small])],
+    ):
+        assert list(CascadeRoutingLLM(models=children).models) == ["small", "large"]
+    assert list(CascadeRoutingLLM(models=[before]).models) == ["RunnableLambda"]
+
+
 def test_tokens_are_counted_by_a_child(fakes):
     chain = RunnableLambda(lambda m: m)
     llm = CascadeRoutingLLM(models={"chain": chain, "spy": spying(fakes, [])})
@@ -187,6 +200,9 @@ def test_tokens_are_counted_by_a_child(fakes):
     assert llm.get_num_tokens_from_messages([HumanMessage("a bc")]) == 3  # "Human: a bc"
     with pytest.raises(ConfigurationError, match=r"no child counts tokens.*'chain'"):
         CascadeRoutingLLM(models={"chain": chain}).get_num_tokens("a")
+    own = CascadeRoutingLLM(models={"chain": chain}, custom_get_token_ids=lambda text: [7, 7])
+    assert (own.get_token_ids("a"), own.get_num_tokens("a")) == ([7, 7], 2)
+    assert own.get_num_tokens_from_messages([HumanMessage("a")] * 2) == 4
 
 
 def test_tracers_are_told_the_common_provider(fakes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from langchain_core.callbacks import get_usage_metadata_callback
 
 from cascade_engine import AllModelsFailedError
 from langchain_cascade import CascadeRoutingLLM
@@ -158,3 +159,16 @@ async def test_a_callable_cost_prices_a_live_stream(fakes, chunks):
     child = fakes.StreamChat(model_name="only", script=fakes.Say("one two", 0.9))
     llm = CascadeRoutingLLM(models=[child], cost=lambda name, answer: len(answer.text))
     assert whole(await chunks(llm)).response_metadata["cascade"]["total_cost"] == 7
+
+
+async def test_a_final_step_of_a_cascade_in_a_cascade(fakes, chunks):
+    inner = fakes.cascade()
+    outer = CascadeRoutingLLM(models={"inner": inner}, prices={"inner": fakes.PRICES["strong"]})
+    with get_usage_metadata_callback() as counted:
+        got = await chunks(outer, config={"callbacks": [fakes.Tracer()]})
+    message = whole(got)
+    assert len(got) > 2
+    assert message.text == "the right answer"
+    assert message.response_metadata["cascade"]["models_run"] == ["inner"]
+    used = {name: usage["total_tokens"] for name, usage in counted.usage_metadata.items()}
+    assert used == {"weak": 7, "strong": 7}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -81,6 +82,36 @@ class TestLog:
         record = message.response_metadata["cascade"]
         assert logged.trace.total_cost == record["total_cost"]
         assert logged.trace.to_dict().items() <= record.items()
+
+    async def test_a_stream_that_its_reader_leaves_is_logged(self, build, log):
+        llm = build()
+        stream = llm.stream("Hi", {"configurable": {"model": "strong"}})
+        assert any(chunk.text for chunk in stream)
+        stream.close()
+        live = llm.astream("Hi", {"configurable": {"model": "strong"}})
+        while not (await anext(live)).text:
+            pass
+        await live.aclose()
+        for _ in range(50):  # upstream leaves it to the event loop to close a stream
+            await asyncio.sleep(0)
+        for logged in read_traces(log.path):
+            assert (logged.trace.chosen, logged.trace.models_run) == (None, ())
+            assert "StreamClosedError" in repr(logged.trace.failures[0].error)
+            assert logged.trace.failures[0].answer.text
+            assert "strong broke off" in logged.trace.stopped_because
+        assert len(read_traces(log.path)) == 2
+        assert Collection.from_traces(log.path).missing()  # half an answer is none
+
+    async def test_a_stream_that_breaks_once_it_was_seen_is_logged(self, build, log):
+        llm = build(strong=Reply(LONG, cut=20))
+        with pytest.raises(Exception, match="peer closed connection"):
+            list(llm.stream("Hi", {"configurable": {"model": "strong"}}))
+        with pytest.raises(Exception, match="peer closed connection"):
+            _ = [c async for c in llm.astream("Hi", {"configurable": {"model": "strong"}})]
+        for logged in read_traces(log.path):
+            assert LONG.startswith(logged.trace.failures[0].answer.text.strip())
+            assert logged.trace.failures[0].answer.text
+        assert len(read_traces(log.path)) == 2
 
     async def test_a_handler_of_one_call_hears_of_it_once(self, build, ask, tmp_path):
         handler = TraceLogHandler(tmp_path / "own.jsonl")

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("llama_index.llms.openai_like")
 
+from llama_index.core import Settings
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -320,11 +321,48 @@ def test_a_child_with_handlers_of_its_own_keeps_them_in_copies():
     assert child.callback_manager is first
 
 
+def test_handlers_that_a_child_has_from_the_settings_are_not_its_own():
+    """A manager made without handlers takes those in force: the cascade's come in their place."""
+    later, given = CallbackManager([_Handler()]), CallbackManager([_Handler()])
+    Settings.callback_manager = CallbackManager([_Handler()])
+    try:
+        child, other = Costly(), Costly()
+        assert child.callback_manager.handlers
+        CascadeRoutingLLM([child], callback_manager=given).complete("Hi")
+        assert child.callback_manager is given
+        Settings.llm = CascadeRoutingLLM([other])
+        Settings.callback_manager = later
+        Settings.llm.complete("Hi")
+        assert other.callback_manager is later
+    finally:
+        Settings._llm = Settings._callback_manager = None
+
+
 class _Handler:
     event_starts_to_ignore = event_ends_to_ignore = ()
 
 
 # The event loop.
+
+
+class Exhausted(Costly):
+    """A fake whose answers have come to their end."""
+
+    def complete(self, prompt, **kwargs):
+        raise StopIteration
+
+    def stream_complete(self, prompt, **kwargs):
+        raise StopIteration
+
+
+@pytest.mark.parametrize("method", ["achat", "acomplete", "astream_chat", "astream_complete"])
+async def test_nobody_waits_for_a_child_that_raises_stop_iteration(method):
+    llm = CascadeRoutingLLM({"weak": Exhausted(), "strong": Costly()})
+    asked = ASK if method.endswith("chat") else "Hi"
+    response = await asyncio.wait_for(getattr(llm, method)(asked), 10)
+    final = response if hasattr(response, "raw") else await last(response)
+    (failure,) = record(final)["failures"]
+    assert "StopIteration" in failure["error"]
 
 
 class Slow(Costly):
@@ -498,6 +536,48 @@ class Odd(Costly):
         return self.answer
 
 
+def _chunks():
+    texts = ("a", "a b")
+    return [
+        ChatResponse(message=ChatMessage(role="assistant", content=text), delta=text[-2:])
+        for text in texts
+    ]
+
+
+class _Unclosable:
+    """No generator: it cannot be closed."""
+
+    def __init__(self):
+        self._chunks = iter(_chunks())
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+class Iterators(Costly):
+    """Its streams are whatever can be gone through."""
+
+    kind: object = list
+
+    def stream_chat(self, messages, **kwargs):
+        return self.kind(_chunks())
+
+    async def astream_chat(self, messages, **kwargs):
+        return _Unclosable()
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+async def test_streams_that_cannot_be_closed(kind):
+    llm = CascadeRoutingLLM([Iterators(kind=kind)])
+    assert [chunk.delta for chunk in llm.stream_chat(ASK)] == ["a", " b", ""]
+    assert [chunk.delta async for chunk in await llm.astream_chat(ASK)] == ["a", " b", ""]
+
+
 @pytest.mark.parametrize("answer", [None, "text", CompletionResponse(text="x")])
 def test_a_child_that_returns_something_else_fails(answer):
     llm = CascadeRoutingLLM([Odd(answer=answer)])
@@ -561,6 +641,19 @@ def test_unknown_arguments_are_refused(llamas):
         CascadeRoutingLLM(llm.llms, temperature=0)
     with pytest.raises(ConfigurationError, match="signals must map"):
         CascadeRoutingLLM(llm.llms, signals=3)
+
+
+def test_what_the_router_is_built_from_cannot_be_assigned(llamas):
+    """It would not hear of it."""
+    llm = llamas.make(max_expected_cost=0.1)
+    with pytest.raises(ConfigurationError, match=r"with_budget\(\.\.\.\)"):
+        llm.max_expected_cost = 1e-9
+    for name in ("llms", "prices", "strategy", "judge", "samples"):
+        with pytest.raises(ConfigurationError, match=f"{name} cannot be assigned"):
+            setattr(llm, name, None)
+    assert llm.max_expected_cost == 0.1
+    llm.max_cost, llm.system_prompt, llm.shadow = 1.0, "Be brief.", "weak"
+    assert record(llm.chat(ASK))["chosen"] == "weak"
 
 
 def test_tools_that_the_given_model_cannot_call(scripted_server):

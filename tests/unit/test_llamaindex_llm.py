@@ -759,6 +759,9 @@ class TestLearning:
             await fit(self.questions, ["one"])
         with pytest.raises(DataError, match=r"'large' failed on the question 'What is \d+.*down"):
             await fit(self.questions, ["right"] * 12, down=True)
+        for bad in (3, None, [], ["Hi"], {"content": "Hi"}, ChatMessage(content="Hi")):
+            with pytest.raises(ConfigurationError, match="chat"):
+                await fit([bad] * 12, ["right"] * 12)
 
 
 def _all_good(*_):

@@ -81,6 +81,15 @@ def test_a_cascade_answers_as_before(fitted, tmp_path):
         assert record(loaded, question) == record(fitted, question)
 
 
+def test_children_are_given_by_either_name(fitted, tmp_path):
+    fitted.save(tmp_path)
+    loaded = CascadeRoutingLLM.load(tmp_path, llms=children())
+    assert record(loaded, QUESTIONS[0]) == record(fitted, QUESTIONS[0])
+    for given in ({}, {"models": children(), "llms": children()}):
+        with pytest.raises(ConfigurationError, match="either models="):
+            CascadeRoutingLLM.load(tmp_path, **given)
+
+
 def test_settings_come_back(fitted, tmp_path):
     fitted.save(tmp_path)
     manager = CallbackManager([])

@@ -101,6 +101,23 @@ class TestLog:
         record = response.additional_kwargs["cascade"]
         assert logged.trace.total_cost == record["total_cost"]
 
+    async def test_a_stream_that_its_reader_leaves_is_logged(self, build, log):
+        llm, messages = build(), [ChatMessage(content="Hi")]
+        stream = llm.stream_chat(messages, model="strong")
+        assert any(chunk.delta for chunk in stream)
+        stream.close()
+        live = await llm.astream_chat(messages, model="strong")
+        while not (await anext(live)).delta:
+            pass
+        await live.aclose()
+        for _ in range(50):  # upstream leaves it to the event loop to close a stream
+            await asyncio.sleep(0)
+        for logged in read_traces(log.path):
+            assert (logged.trace.chosen, logged.trace.models_run) == (None, ())
+            assert "StreamClosedError" in repr(logged.trace.failures[0].error)
+            assert logged.trace.failures[0].answer.text
+        assert len(read_traces(log.path)) == 2
+
     async def test_handlers_of_ones_own_hear_of_it_in_the_span_of_the_call(
         self, build, ask, listening
     ):
@@ -182,6 +199,9 @@ class TestAskingAgain:
         llm.chat([ChatMessage(content="Hi", additional_kwargs={"name": "me"})])
         (logged,) = read_traces(log.path)
         assert logged.input["messages"][0]["additional_kwargs"] == {"name": "me"}
+        message = ChatMessage(content="Hi", additional_kwargs={"name": object()})
+        assert text(llm.chat([message])) == GOOD.text
+        assert read_traces(log.path)[1].input is None
 
 
 class TestAbandoning:

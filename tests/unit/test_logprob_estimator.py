@@ -264,7 +264,7 @@ def test_duplicates_of_a_query_share_a_fold(train):
 def test_what_cannot_be_learned_from_is_refused(train):
     with pytest.raises(DataError, match="9 distinct queries"):
         LogprobEstimator().fit(train.take([*range(9), *range(9)]))
-    for folds in (1, 0, -5):
+    for folds in (1, 0, -5, 2.5):
         with pytest.raises(ConfigurationError, match=f"at least 2 folds, not {folds}"):
             LogprobEstimator(folds=folds)
     fresh = LogprobEstimator()

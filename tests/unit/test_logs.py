@@ -107,6 +107,10 @@ class TestLangSmith:
                 {"role": "assistant", "content": "A"},
             ),
             (
+                {"input": "Q?"},
+                {"role": "assistant", "content": [{"type": "text", "text": "A"}]},
+            ),
+            (
                 {"messages": [{"role": "user", "content": [{"type": "text", "text": "Q?"}]}]},
                 {"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]},
             ),
@@ -120,6 +124,14 @@ class TestLangSmith:
         found = read_langsmith([run("m", inputs=inputs, outputs=outputs)])
         assert found.queries[0].text == "Q?"
         assert found.answers(0, "m")[0].text == "A"
+
+    @pytest.mark.parametrize("content", [None, "", "I look it up."])
+    def test_a_message_that_calls_tools(self, content):
+        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        said = {"role": "assistant", "content": content, "tool_calls": [call]}
+        (answer,) = read_langsmith([run("m", outputs=said)]).answers(0, "m")
+        assert answer.text == (content or "")
+        assert [each.name for each in answer.tool_calls] == ["f"]
 
     def test_ones_own_shapes_and_objects(self):
         chain = SimpleNamespace(
@@ -204,7 +216,7 @@ class TestBatches:
             answers = [answered("q2", f"{model} two"), answered("q1", f"{model} one")]
             pair = tmp_path / f"{model}-in.jsonl", tmp_path / f"{model}-out.jsonl"
             for path, written in zip(pair, (lines, answers), strict=True):
-                path.write_text("".join(json.dumps(line) + "\n" for line in written))
+                path.write_text("".join(json.dumps(line) + "\n" for line in written) + "\n")
             paths.append(pair)
         found = read_openai_batches(paths, prices={m: Price(1e5, 0) for m in ("small", "large")})
         data = found.dataset(references=["one", "two"])

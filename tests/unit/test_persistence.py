@@ -506,6 +506,7 @@ def judged(content, **fields):
         (lambda c: c["router"]["state"].update(budget=-1), "budget must be a number"),
         (lambda c: c["router"]["state"].update(models={"$tuple": []}), "no models given"),
         (lambda c: c["router"]["state"].pop("policy_"), r"lacks, \['policy_'\]"),
+        (lambda c: c["router"]["state"].update(seed=c["router"]["state"]["seed"] + 1), "not as it"),
         (lambda c: c["models"].append("other"), "other"),
         (lambda c: c.update(router=cost_node(c)), "HalfCost is no router"),
         (lambda c: c.pop("router"), "damaged"),
@@ -525,6 +526,7 @@ def test_what_is_not_known_is_refused(change, words, saved):
 
 def test_an_older_version_is_brought_up_to_date(saved):
     def older(content):
+        del content["sha256"]
         cost_node(content).update(version=1, state={"half": 0.125})
 
     changed(saved, older)
@@ -538,6 +540,14 @@ def test_an_older_version_without_a_way_up_is_refused(data, saved):
 
     changed(saved, lambda c: cost_node(c).update({"$class": "tests.Old", "version": 2}))
     refused(saved, "'tests.Old' of version 2, which is read no more: fit and save again")
+
+
+@pytest.mark.parametrize("value", [0.75, "x", None, []])
+def test_a_value_that_was_changed_is_noticed(value, saved):
+    changed(saved, lambda c: c.update(library=c["library"]))  # laid out anew, it is the same
+    assert load(saved).cost.share == 0.5
+    changed(saved, lambda c: cost_node(c)["state"].update(share=value))
+    refused(saved, "router.json is not as it was saved")
 
 
 def nodes(node):

@@ -224,6 +224,14 @@ def test_the_data_must_be_on_the_models_of_the_router(data):
     for models in (data.models[::-1], data.models[:2]):
         with pytest.raises(DataError, match=r"the data is on models .* and the router on"):
             CascadeRouter(models).fit(data)
+    with pytest.raises(DataError, match=r"the data must be a CascadeDataset, not \['q'\]"):
+        CascadeRouter(data.models).fit(["q"])
+
+
+@pytest.mark.parametrize("query", [None, 7, {"text": "q"}])
+def test_what_is_no_query_gets_no_session(query, data):
+    with pytest.raises(DataError, match="a query must be text or a Query, not"):
+        CascadeRouter(data.models).session(query)
 
 
 def test_ten_distinct_queries_are_needed(data):
@@ -277,7 +285,7 @@ def test_without_a_budget_the_policy_is_as_good_as_the_best_measured(make_data):
     assert 0 <= lost.mean() <= 2 * lost.std() / np.sqrt(200) + 1e-12
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32])
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, None])
 def test_a_seed_that_cannot_be_used_is_refused(seed):
     with pytest.raises(ConfigurationError, match=f"seed must be .* not {seed}"):
         CascadeRouter(["a"], seed=seed)

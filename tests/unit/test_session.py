@@ -12,6 +12,7 @@ from cascade_engine import (
     AllModelsFailedError,
     Answer,
     SessionStateError,
+    StreamClosedError,
     adrive,
     drive,
 )
@@ -104,6 +105,32 @@ def test_interrupts_are_not_failures(session):
     with pytest.raises(KeyboardInterrupt):
         drive(driven, interrupted)
     assert driven.pending.model == "small"
+
+
+def test_an_answer_that_broke_off_ends_the_session(session):
+    driven = session("cascade_routing")
+    driven.answer(Answer("draft", cost=1.0))
+    model = driven.pending.model
+    driven.interrupt(StreamClosedError("closed"), Answer("half of", cost=0.5), seconds=2.0)
+    assert driven.pending is None
+    trace = driven.trace
+    assert (trace.chosen, trace.models_run, trace.total_cost) == (None, ("small",), 1.5)
+    (failure,) = trace.failures
+    assert (failure.model, failure.seconds, failure.answer.text) == (model, 2.0, "half of")
+    assert trace.decisions[-1].action is None
+    assert trace.stopped_because == f"the answer of {model} broke off after part of it was shown"
+    json.dumps(trace.to_dict())
+    with pytest.raises(AllModelsFailedError, match="StreamClosedError: closed"):
+        _ = driven.result
+    with pytest.raises(SessionStateError, match="the session has ended"):
+        driven.interrupt(StreamClosedError("again"))
+
+
+def test_what_broke_off_without_a_price_leaves_the_cost_unknown(session):
+    driven = session("cascade_routing")
+    driven.interrupt(OSError("cut off"), Answer("half of"))
+    assert driven.trace.total_cost is None
+    assert driven.trace.failures[0].cost is None
 
 
 async def test_cancelling_is_no_failure_either(session):

@@ -7,7 +7,14 @@ import copy
 import numpy as np
 import pytest
 
-from cascade_engine import ConfigurationError, DataError, NotFittedError
+from cascade_engine import (
+    Answer,
+    ConfigurationError,
+    DataError,
+    NotFittedError,
+    Query,
+    RecordedSignal,
+)
 from cascade_engine.estimators.signal import CallableEstimator, QuerySignalEstimator
 from tests.ex_ante import Measured, asked, graded
 
@@ -30,6 +37,16 @@ def test_signals_are_read_by_the_models_names():
     same(read(QuerySignalEstimator("llm:{model}"), {"llm:small": 0.25, "large": 1}), [[0.25, NAN]])
     names = {"large": "hard"}
     same(read(QuerySignalEstimator(names), {"hard": 0.75, "small": 1}), [[NAN, 0.75]])
+
+
+def test_signals_of_answers_are_numbers_or_unknown():
+    given = [{"a": 0.5, "b": True}, {"a": None}, {"a": NAN, "b": np.float32(2)}]
+    signal = RecordedSignal("a", "b")
+    answers = [Answer("x", signals=each) for each in given]
+    same(signal.read([Query("q")] * 3, answers), [[0.5, 1], [NAN, NAN], [NAN, 2]])
+    for bad in ("high", float("inf"), [1]):
+        with pytest.raises(DataError, match=r"the signal 'a' of the answer 'x' is .* a finite"):
+            signal.read_one(Query("q"), Answer("x", signals={"a": bad}))
 
 
 def test_signals_of_another_scale_are_brought_to_it():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import is_whole
 from cascade_engine._registry import kept, persistent
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators._base import (
@@ -115,8 +116,8 @@ class CombinedEstimator(QualityEstimator):
         folds: int = 5,
         seed: int = 0,
     ) -> None:
-        if folds < 2:  # noqa: PLR2004
-            raise ConfigurationError(f"cross-fitting needs at least 2 folds, not {folds}")
+        if not is_whole(folds) or folds < 2:  # noqa: PLR2004
+            raise ConfigurationError(f"cross-fitting needs at least 2 folds, not {folds!r}")
         given = parts or (
             TextEstimator(seed=seed),
             LogprobSignal(),

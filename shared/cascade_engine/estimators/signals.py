@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine._arrays import is_number
 from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators._base import AnswerSignal
@@ -120,9 +121,23 @@ class RecordedSignal(AnswerSignal):
         self.names = names
 
     def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
-        """Shape (n, number of names)."""
+        """Shape (n, number of names).
+
+        Raises:
+            DataError: something else than a finite number is recorded.
+        """
         del queries
-        return np.array([[a.signals.get(name, np.nan) for name in self.names] for a in answers])
+        return np.array([[_recorded(answer, name) for name in self.names] for answer in answers])
+
+
+def _recorded(answer: Answer, name: str) -> float:
+    value = answer.signals.get(name)
+    if value is None or (is_number(value) and not math.isinf(value)):
+        return math.nan if value is None else float(value)
+    raise DataError(
+        f"the signal {name!r} of the answer {answer.text[:60]!r} is {value!r}: it must be a finite "
+        "number, or be left out where it is unknown"
+    )
 
 
 @persistent("CallableSignal")
