@@ -104,8 +104,8 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         cost_estimator: `PoissonCostEstimator()` by default.
         priors: expected quality of each model before any fit, weak to strong.
         seed: of the coin that mixes two policies to meet a budget exactly.
-        clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns;
-            otherwise it raises.
+        clamp_budget: whether a budget below the cheapest policy's cost takes that policy and warns,
+            once fitted; otherwise it raises.
         judge: an LLM that scores drafts once the cascade is fitted, or a pair
             `(ChatJudge(...), LLM)`. It is priced, and recorded, as "judge". Not the `judge` of
             `fit`, which says what is right.

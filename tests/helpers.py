@@ -62,6 +62,15 @@ def finished(coroutine):
         loop.close()
 
 
+async def until(so):
+    """Lets the event loop run on until something is so."""
+    for _ in range(100_000):
+        if so():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("it never came to be so")
+
+
 def whole(chunks):
     """What a stream's chunks add up to: a message, or after a parser a string."""
     return reduce(add, chunks)

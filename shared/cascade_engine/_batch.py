@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade_engine._arrays import check_table, is_number
 from cascade_engine._simulation import Outcome, Simulation
-from cascade_engine._tuning import Frontier, Policy, coin, trace_frontier
+from cascade_engine._tuning import Frontier, Policy, coin, costs_at, trace_frontier
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.strategies import TuningData, find_strategy
 
@@ -61,15 +61,33 @@ def tune_on(
     believe: Believe,
     quality: FloatArray,
     cost: FloatArray,
+    *,
     advice: Advised | None = None,
+    later: Believe | None = None,
 ) -> Tuned:
-    """The same on whatever believes."""
+    """The same on whatever believes.
+
+    Args:
+        strategy: what is tuned.
+        believe: as `beliefs`.
+        quality: as before.
+        cost: as before.
+        advice: what advice costs, where advisers are asked.
+        later: what believes once the strategy is in use, if something else does; it may have seen
+            the labels.
+    """
+
+    def game(strategy: Strategy, believe: Believe) -> Simulation:
+        return Simulation(strategy, believe, quality=quality, cost=cost, advice=advice)
 
     def frontier(strategy: Strategy) -> Frontier:
-        game = Simulation(strategy, believe, quality=quality, cost=cost, advice=advice)
-        return trace_frontier(game)
+        return trace_frontier(game(strategy, believe))
 
-    return Tuned(*strategy.learned(TuningData(quality, cost, frontier, believe)))
+    tuned = Tuned(*strategy.learned(TuningData(quality, cost, frontier, believe)))
+    if later is None:
+        return tuned
+    costs = costs_at(game(tuned.strategy, later), tuned.frontier.lambdas)
+    return tuned._replace(frontier=tuned.frontier.spending(costs))
 
 
 def simulate(

@@ -179,7 +179,7 @@ class Charge:
             and the answer.
 
     Raises:
-        ConfigurationError: `by` is none of these.
+        ConfigurationError: `by` is none of these, or a price is no `Price`.
     """
 
     prices: Mapping[str, Price]
@@ -190,6 +190,12 @@ class Charge:
             raise ConfigurationError(
                 f'cost must be "price", "seconds" or a callable, not {self.by!r}'
             )
+        for model, price in self.prices.items():
+            if not isinstance(price, Price):
+                raise ConfigurationError(
+                    f"the price of {model!r} is given as {price!r}: give Price(input=..., "
+                    "output=...), in USD per million tokens"
+                )
 
     def __call__(self, model: str, answer: Answer) -> float | None:
         """The cost, or None where it is unknown."""

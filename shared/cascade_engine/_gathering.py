@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine._advice import aadvise, advise
 from cascade_engine._collecting import acollect, collect
 from cascade_engine._collection import Collection
 from cascade_engine._dataset import CascadeDataset, check_labels
+from cascade_engine._job import Job
 from cascade_engine._trace_lines import LoggedTrace
 from cascade_engine._traffic import asked_of
 from cascade_engine.errors import ConfigurationError, DataError
@@ -26,6 +27,9 @@ __all__ = ["Children", "Gathering"]
 _SOURCES = ("grade", "judge", "agreement", "strongest")
 #: Options of `Collection.dataset`; all others are those of `collect`.
 _OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
+#: What `collect` takes, but for what a cascade knows itself.
+_OWN = {"models", "queries", "inputs", "keys"}
+_OF_COLLECT = tuple(each.name for each in fields(Job) if each.name not in _OWN)
 #: Options of `collect` that hold for asking advisers too.
 _OF_ADVICE = ("path", "settings", "max_concurrency", "retries", "retry_on", "progress", "sleep")
 
@@ -73,6 +77,12 @@ class Children:
         return {"prices": self.charge.prices, "charge": self.charge.by, "retries": 0}
 
     def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(options) - set(_OF_COLLECT))
+        if unknown:
+            raise ConfigurationError(
+                f"there is no option {unknown[0]!r}: what is asked takes {list(_OF_COLLECT)}, and "
+                f"what comes of it {list(_OF_DATASET)}"
+            )
         questions = _listed("questions", questions)
         read = [self._read(question) for question in questions]
         logged = [

@@ -61,9 +61,18 @@ UNFITTED_THRESHOLD = 0.9
 @persistent("CascadeRouter.data")
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Complete data as a simulation needs it."""
+    """Complete data as a simulation needs it.
+
+    Attributes:
+        believe: by estimates that have not seen a query's labels.
+        later: by those that sessions go by, which have.
+        quality: shape (n, k).
+        cost: shape (n, k).
+        advice: what it cost.
+    """
 
     believe: EstimatedBeliefs
+    later: EstimatedBeliefs
     quality: FloatArray
     cost: FloatArray
     advice: Advised | None = None
@@ -111,8 +120,8 @@ class CascadeRouter:
             whatever it costs.
         priors: expected quality of each model before any fit.
         seed: of the coin that mixes two policies to meet a budget exactly.
-        clamp_budget: what a budget below the cheapest policy's cost does: False raises, True
-            takes that policy and warns.
+        clamp_budget: what a budget below the cheapest policy's cost does, once fitted: False
+            raises, True takes that policy and warns.
         advisers: chat models that judge answers (`ChatJudge`) or look at the query beforehand
             (`ChatRouter`). Once fitted, sessions ask for them too: routers at the start, judges
             about each answer after which a further model may run. It is paid for.
@@ -231,8 +240,10 @@ class CascadeRouter:
             )
         believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
         new._advising = expecting(self.advisers, self.samples, data)  # noqa: SLF001  its own class
+        seen = new.quality.fitted_evidence(data)
+        later = EstimatedBeliefs(new.quality, seen, new.cost.predict(data.queries))
         advice = advice_paid(self.advisers, self.samples, data)
-        new._data = _Fit(believe, data.quality, data.cost, advice)  # noqa: SLF001
+        new._data = _Fit(believe, later, data.quality, data.cost, advice)  # noqa: SLF001
         new._tune(self.strategy)  # noqa: SLF001
         from cascade_engine._summary import summarize  # noqa: PLC0415  it knows this class
 
@@ -242,8 +253,9 @@ class CascadeRouter:
     def _tune(self, strategy: Strategy) -> None:
         """Takes a strategy, tuned on the fitting data, and its frontier and policy there."""
         data: _Fit = kept(self, "_data")
+        believe, later = (self._charged(each, strategy) for each in (data.believe, data.later))
         self.strategy, self.frontier_ = tune_on(
-            strategy, self._charged(data.believe, strategy), data.quality, data.cost, data.advice
+            strategy, believe, data.quality, data.cost, advice=data.advice, later=later
         )
         self.policy_ = self._at(self.budget)
 

@@ -31,6 +31,7 @@ from cascade_engine._trace import Decision, Failure, Trace
 from cascade_engine._types import Answer, Call, Query
 from cascade_engine.errors import (
     AllModelsFailedError,
+    DataError,
     DraftAbandonedError,
     InvalidAnswerError,
     SessionStateError,
@@ -113,9 +114,14 @@ class Session:
         """Reports the pending call's answer.
 
         Raises:
+            DataError: it is no `Answer`.
             SessionStateError: no call is pending.
         """
         call = self._take()
+        if not isinstance(answer, Answer):
+            raise DataError(
+                f"{call.model!r} is said to have answered {answer!r:.80}: give an Answer(text, ...)"
+            )
         if call.is_advice:
             self._heard(call, answer)
         else:

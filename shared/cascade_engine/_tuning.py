@@ -17,10 +17,10 @@ from cascade_engine.errors import BudgetWarning, ConfigurationError, InfeasibleB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cascade_engine._arrays import FloatArray, IntArray
+    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
     from cascade_engine._simulation import Ends, Simulation
 
-__all__ = ["Frontier", "Policy", "coin", "frontier_of_runs", "trace_frontier"]
+__all__ = ["Frontier", "Policy", "coin", "costs_at", "frontier_of_runs", "trace_frontier"]
 
 _ROUNDING = 1e-12
 _SLACK = 1e-9
@@ -30,6 +30,9 @@ _ERRORS = 2.0
 _APART = 1e-6
 #: Budgets at which the area under a frontier is taken.
 _AREA = 513
+#: The most that labels seen are held to move costs, as a share of their range. On recorded answers
+#: it was .00 to .03 with 1,000 queries, and up to .09 with 100.
+_SURER = 0.03
 #: Lambdas and queries of the first pass over a grid, and lambdas of the second.
 _COARSE, _SOME, _FINE = 25, 256, 48
 
@@ -75,6 +78,32 @@ class Frontier:
     lambdas: FloatArray
     cost: FloatArray
     quality: FloatArray
+
+    def spending(self, cost: FloatArray) -> Frontier:
+        """The same policies at what they cost by the estimates that sessions go by.
+
+        A frontier is traced by estimates of several fits, none of which has seen the query. Where
+        many queries look alike (a verdict of yes or no, say) one fit decides all of them at one
+        lambda, and several spread them over neighbouring ones: the costs between are in no
+        policy's reach but by a mixture of what lies on both sides.
+
+        Estimates that have seen the labels are surer of these queries than of others, which makes
+        all policies but the first and the last look a little cheaper. What looks like it, a
+        parabola through both ends, is taken out as far as it is small.
+
+        Args:
+            cost: mean cost at each lambda on the fitting data, shape (s,).
+        """
+        low, high = self.cost[0], self.cost[-1]
+        if high <= low or np.allclose(cost, self.cost, rtol=_SLACK, atol=0.0):
+            return self
+        between = np.linspace(low, high, _AREA)
+        missing = np.interp(between, self.cost, self.cost - cost)
+        share, weight = (_parabola(low, each, high) for each in (self.cost, between))
+        peak = min(max(float(missing @ weight / (weight @ weight)), 0.0), _SURER * (high - low))
+        spent = np.maximum.accumulate(cost + peak * share)
+        kept = _rising(spent)
+        return Frontier(self.lambdas[kept], spent[kept], self.quality[kept])
 
     def area(self, low: float, high: float) -> float:
         """Mean quality over the budgets from `low` to `high`; at both ends the curve is flat."""
@@ -133,6 +162,17 @@ def trace_frontier(simulation: Simulation) -> Frontier:
     lambdas: exact there, with the policies between mixed from their neighbours.
     """
     return _frontier(_exact(simulation) if simulation.is_exact else _on_a_grid(simulation))
+
+
+def costs_at(simulation: Simulation, lam: FloatArray) -> FloatArray:
+    """Mean cost of a strategy at each of the lambdas, which fall; shape (s,)."""
+    if simulation.is_exact:
+        ends, rising = simulation.sweep(), lam[::-1]
+        first, last = (len(lam) - np.searchsorted(rising, edge) for edge in (ends.high, ends.low))
+        ends = ends._replace(low=first, high=last)
+    else:
+        ends = simulation.sweep(lam)
+    return _points(ends, lam, simulation.queries).cost
 
 
 def frontier_of_runs(
@@ -213,10 +253,20 @@ def _frontier(points: _Points) -> Frontier:
     other = (np.arange(len(lam)) <= best) | (change > 0) | hope
     end = int(np.flatnonzero((loss <= _ERRORS * error + _ROUNDING) & other)[-1]) + 1
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
-    # Where a lower lambda costs no more than a higher one, nothing is bought: it is left out.
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
-    kept = cost > before + _ROUNDING * np.abs(cost)
+    kept = _rising(cost)
     return Frontier(lam[kept], cost[kept], quality[kept])
+
+
+def _parabola(low: float, x: FloatArray, high: float) -> FloatArray:
+    """0 at both ends, 1 in the middle."""
+    share = (x - low) / (high - low)
+    return np.asarray(4 * share * (1 - share))
+
+
+def _rising(cost: FloatArray) -> BoolArray:
+    """Where a lower lambda costs no more than a higher one, nothing is bought: it is left out."""
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
+    return np.asarray(cost > before + _ROUNDING * np.abs(cost))
 
 
 def _on_a_grid(simulation: Simulation) -> _Points:

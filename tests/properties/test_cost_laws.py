@@ -29,7 +29,7 @@ def test_estimates_are_costs_and_within_those_recorded(data, asked, penalty):
     estimator = PoissonCostEstimator(penalty=penalty).fit(data)
     low, high = data.cost.min(axis=0) * (1 - 1e-9), data.cost.max(axis=0) * (1 + 1e-9)
     longest = max(query.length for query in data.queries)
-    for rows in (estimator.predict(data.queries), estimator.cross_predict()):
+    for rows in (estimator.predict(data.queries), estimator.cross_predict(data)):
         assert ((low <= rows) & (np.isfinite(rows))).all()
     expected = estimator.predict(asked)
     assert (np.isfinite(expected) & (expected >= low)).all()

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from cascade_engine import ConfigurationError, DataError, Price
 from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
 from llamaindex_cascade import CascadeRoutingLLM, CascadeTraceEvent, TraceLogHandler
+from tests.helpers import until
 from tests.scripted import Reply
 
 PRICES = {"weak": Price(1, 1), "strong": Price(10, 10)}
@@ -110,13 +111,12 @@ class TestLog:
         while not (await anext(live)).delta:
             pass
         await live.aclose()
-        for _ in range(50):  # upstream leaves it to the event loop to close a stream
-            await asyncio.sleep(0)
+        # Upstream leaves it to the event loop to close a stream.
+        await until(lambda: len(read_traces(log.path)) == 2)
         for logged in read_traces(log.path):
             assert (logged.trace.chosen, logged.trace.models_run) == (None, ())
             assert "StreamClosedError" in repr(logged.trace.failures[0].error)
             assert logged.trace.failures[0].answer.text
-        assert len(read_traces(log.path)) == 2
 
     async def test_handlers_of_ones_own_hear_of_it_in_the_span_of_the_call(
         self, build, ask, listening

@@ -122,6 +122,9 @@ def test_no_query_is_judged_by_who_has_seen_it(data):
             seen.extend(texts)
             return super().read(data)
 
+        def fitted_evidence(self, data):
+            return super().read(data)
+
     router = by_word.router()
     router.quality = Watching()
     twice = data.take([*range(100), *range(50)])

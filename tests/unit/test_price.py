@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cascade_engine import DataError, Price, UnknownPriceError, Usage
+from cascade_engine import CascadeRouter, DataError, Price, UnknownPriceError, Usage
 from cascade_engine.errors import ConfigurationError
 
 PARTS = {
@@ -37,6 +37,12 @@ def test_a_price_that_is_no_amount_is_refused_with_its_value(bad, part):
 def test_input_and_output_must_be_given():
     with pytest.raises(ConfigurationError, match="the output price is None"):
         Price(1, None)
+
+
+@pytest.mark.parametrize("price", [0.5, (1, 2), None])
+def test_prices_of_models_are_prices(price):
+    with pytest.raises(ConfigurationError, match=r"the price of 'a' is given as .*give Price"):
+        CascadeRouter(["a", "b"], prices={"a": price})
 
 
 def test_every_part_of_the_tokens_has_a_price():

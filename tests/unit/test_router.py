@@ -23,6 +23,7 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine._simulation import Simulation
+from cascade_engine._tuning import trace_frontier
 
 EVERY = pytest.mark.parametrize("name", sorted(STRATEGIES))
 
@@ -67,8 +68,8 @@ def test_a_budget_in_the_middle_uses_several_models(router, data, held_out):
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"fitted_value_iteration"}))
 def test_the_frontier_is_what_playing_each_lambda_gives(name, router, data):
-    tuned = router.with_strategy(name)
-    game, frontier = simulation(tuned), tuned.frontier_
+    game = simulation(router.with_strategy(name))
+    frontier = trace_frontier(game)
     assert (np.diff(frontier.lambdas) < 0).all()
     assert (np.diff(frontier.cost) > 0).all()
     for i in {
@@ -82,8 +83,8 @@ def test_the_frontier_is_what_playing_each_lambda_gives(name, router, data):
 
 
 def test_no_lambda_buys_anything_off_the_frontier(router, data):
-    router = router.with_strategy("cascade_routing")  # exact at every lambda
-    game, frontier = simulation(router), router.frontier_
+    game = simulation(router.with_strategy("cascade_routing"))  # exact at every lambda
+    frontier = trace_frontier(game)
     for lam in np.geomspace(frontier.lambdas[-1], frontier.lambdas[0], 25):
         outcome = game.play(np.full(len(data), lam))
         near = np.abs(frontier.cost - outcome.mean_cost).argmin()
@@ -104,10 +105,10 @@ def test_the_budget_is_met_in_expectation_on_the_fitting_data(name, share, route
 
 
 def test_the_policy_is_the_mixture_of_its_two_lambdas(router, data):
-    router = router.with_strategy("reservation_index")
-    game = simulation(router)
-    for budget in np.linspace(*router.frontier_.cost[[0, -1]], 7)[1:-1]:
-        policy = router.with_budget(float(budget)).policy_
+    game = simulation(router.with_strategy("reservation_index"))
+    frontier = trace_frontier(game)
+    for budget in np.linspace(*frontier.cost[[0, -1]], 7)[1:-1]:
+        policy = frontier.at(float(budget))
         ends = [game.play(np.full(len(data), lam)) for lam in (policy.cheap, policy.dear)]
         weights = np.array([policy.gamma, 1 - policy.gamma])
         assert weights @ [end.mean_cost for end in ends] == pytest.approx(budget)

@@ -11,6 +11,7 @@ import pytest
 from cascade_engine import (
     AllModelsFailedError,
     Answer,
+    DataError,
     SessionStateError,
     StreamClosedError,
     adrive,
@@ -104,6 +105,14 @@ def test_interrupts_are_not_failures(session):
     driven = session()
     with pytest.raises(KeyboardInterrupt):
         drive(driven, interrupted)
+    assert driven.pending.model == "small"
+
+
+@pytest.mark.parametrize("said", ["text", None])
+def test_what_is_no_answer_is_refused_by_name(session, said):
+    driven = session()
+    with pytest.raises(DataError, match=f"'small' is said to have answered {said!r}: give an"):
+        drive(driven, lambda _: said)
     assert driven.pending.model == "small"
 
 

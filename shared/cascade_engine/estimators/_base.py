@@ -84,6 +84,13 @@ class QualityEstimator(Singly, ABC):
         Strategies are tuned on this, never on in-sample estimates.
         """
 
+    def fitted_evidence(self, data: CascadeDataset) -> Any:
+        """Evidence on the fitting data by the very fit that sessions go by, labels seen and all.
+
+        It says what a policy will spend, where `cross_evidence` says what that is good for.
+        """
+        return self.read(data)
+
     @abstractmethod
     def begin(self, queries: Sequence[Query]) -> Any:
         """Evidence of n queries before any model has answered."""

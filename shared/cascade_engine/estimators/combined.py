@@ -77,7 +77,7 @@ class Fit:
     "CombinedEstimator",
     fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
     fitted=("_fit",),
-    fitting_data=("_cross",),
+    fitting_data=("_cross", "_known"),
 )
 class CombinedEstimator(QualityEstimator):
     """Calibrated probabilities of a good answer, from all signals together.
@@ -170,6 +170,11 @@ class CombinedEstimator(QualityEstimator):
         correlation = fit_correlation(expit(ante), expit(own)) if self.correlated else None
         self._fit = Fit(before, ante_fits, own_fits, pooling, correlation)
         self._cross = _Evidence(data.queries, seen, {}, folds)
+        self._known = self.begin(data.queries)
+        self._known.seen.agreement = seen.agreement
+        for i, (length, *signals) in enumerate(blocks):
+            first = np.column_stack([self._known.seen.ante[:, i], length[:, 1]])
+            self._known.seen.own[:, i] = own_fits[i].logit([first, *signals])
 
     def _own_blocks(
         self, ante: FloatArray, queries: Sequence[Query], answers: Sequence[Answer]
@@ -200,6 +205,13 @@ class CombinedEstimator(QualityEstimator):
         self._fitted()
         cross: _Evidence = kept(self, "_cross")
         return cross
+
+    def fitted_evidence(self, data: CascadeDataset) -> _Evidence:
+        """Evidence on the fitting data by the fit itself, which has read it already."""
+        del data
+        self._fitted()
+        known: _Evidence = kept(self, "_known")
+        return known
 
     def begin(self, queries: Sequence[Query]) -> _Evidence:
         """Evidence from the queries alone."""

@@ -143,6 +143,10 @@ class DifferenceEstimator(QualityEstimator):
         cross: _Evidence = kept(self, "_cross")
         return cross
 
+    def fitted_evidence(self, data: CascadeDataset) -> _Evidence:
+        """As below."""
+        return _Evidence(self._fit_below().fitted_evidence(data), {})
+
     def begin(self, queries: Sequence[Query]) -> _Evidence:
         """Evidence from the queries alone."""
         return _Evidence(self._fit_below().begin(queries), {})

@@ -19,7 +19,7 @@ __all__ = ["LogprobEstimator"]
     "LogprobEstimator",
     fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
     fitted=("_fit",),
-    fitting_data=("_cross",),
+    fitting_data=("_cross", "_known"),
 )
 class LogprobEstimator(CombinedEstimator):
     """A `CombinedEstimator` that does not read what the answers say.
