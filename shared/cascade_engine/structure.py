@@ -25,6 +25,7 @@ import math
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -237,9 +238,11 @@ def _other_script(question: str, text: str) -> float:
         return 0.0 if _letters(question) and _letters(text) else math.nan
     expected, found = _scripts(question), _scripts(text)
     total = sum(found.values())
-    if total < _FEWEST_LETTERS or not expected or _TRANSLATION.search(excerpt(question)):
+    if total < _FEWEST_LETTERS or not expected:
         return math.nan
-    return sum(count for script, count in found.items() if script not in expected) / total
+    other = sum(count for script, count in found.items() if script not in expected)
+    # A long question takes long to search, for what most answers do not need to be known.
+    return math.nan if other and _TRANSLATION.search(excerpt(question)) else other / total
 
 
 def _letters(text: str) -> bool:
@@ -250,9 +253,11 @@ def _letters(text: str) -> bool:
 
 def _scripts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for letter in filter(str.isalpha, text[:_LONGEST_SCANNED]):
-        script = _script(letter)
-        counts[script] = counts.get(script, 0) + 1
+    # Each letter is looked at once, however often it stands there.
+    for letter, count in Counter(text[:_LONGEST_SCANNED]).items():
+        if letter.isalpha():
+            script = _script(letter)
+            counts[script] = counts.get(script, 0) + count
     return counts
 
 

@@ -119,7 +119,9 @@ def _has_code(text: str) -> bool:
 def _digits_and_capitals(text: str) -> tuple[int, int]:
     """How many of each there are."""
     if not text.isascii():
-        return sum(map(str.isdigit, text)), sum(map(str.isupper, text))
+        found = Counter(text).items()
+        digits = sum(count for letter, count in found if letter.isdigit())
+        return digits, sum(count for letter, count in found if letter.isupper())
     data = text.encode()
     n = len(data)
     return n - len(data.translate(None, _DIGITS)), n - len(data.translate(None, _CAPITALS))
