@@ -99,11 +99,11 @@ class Frontier:
             return self
         between = np.linspace(low, high, _AREA)
         missing = np.interp(between, self.cost, self.cost - cost)
-        share, weight = (_parabola(low, each, high) for each in (self.cost, between))
+        weight = _parabola(low, between, high)
         peak = min(max(float(missing @ weight / (weight @ weight)), 0.0), _SURER * (high - low))
-        spent = np.maximum.accumulate(cost + peak * share)
-        kept = _rising(spent)
-        return Frontier(self.lambdas[kept], spent[kept], self.quality[kept])
+        spent = cost + peak * np.maximum(_parabola(low, cost, high), 0.0)
+        at = _worth_having(spent)
+        return Frontier(self.lambdas[at], spent[at], self.quality[at])
 
     def area(self, low: float, high: float) -> float:
         """Mean quality over the budgets from `low` to `high`; at both ends the curve is flat."""
@@ -255,6 +255,22 @@ def _frontier(points: _Points) -> Frontier:
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
     kept = _rising(cost)
     return Frontier(lam[kept], cost[kept], quality[kept])
+
+
+def _worth_having(cost: FloatArray) -> IntArray:
+    """Numbers of policies, the last of which is the best.
+
+    What costs more than the best is left out, and what costs less than one of a higher lambda. Of
+    those that cost the same it is one far from where that changes: other queries differ a little.
+    """
+    within = np.flatnonzero(cost <= cost[-1] * (1 + _ROUNDING))
+    most = np.maximum.accumulate(cost[within])
+    kept = within[cost[within] >= most * (1 - _ROUNDING)]
+    first = np.flatnonzero(_rising(cost[kept]))
+    last = np.append(first[1:], len(kept)) - 1
+    middle = (first + last) // 2
+    middle[0], middle[-1] = first[0], last[-1]
+    return np.asarray(kept[middle])
 
 
 def _parabola(low: float, x: FloatArray, high: float) -> FloatArray:
