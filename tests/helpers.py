@@ -71,6 +71,16 @@ async def until(so):
     pytest.fail("it never came to be so")
 
 
+def check_left_early(traces):
+    """Of streams that their readers left: no answer, and what was written of one."""
+    for logged in traces:
+        (failure,) = logged.trace.failures
+        assert (logged.trace.chosen, logged.trace.models_run) == (None, ())
+        assert "StreamClosedError" in repr(failure.error)
+        assert failure.answer.text
+        assert f"{failure.model} broke off" in logged.trace.stopped_because
+
+
 def whole(chunks):
     """What a stream's chunks add up to: a message, or after a parser a string."""
     return reduce(add, chunks)

@@ -16,6 +16,7 @@ from cascade_engine._drift_report import Drift, FeatureDrift
 from cascade_engine._evaluated import Evaluation, Point
 from cascade_engine._evaluation import evaluate
 from cascade_engine._explain import explain
+from cascade_engine._frontier import Frontier, Policy
 from cascade_engine._labels import Judge, Judgement
 from cascade_engine._learning import LearningCurve, LearningPoint, learning_curve
 from cascade_engine._payoff import Payoff, Payoffs, does_it_pay
@@ -26,7 +27,6 @@ from cascade_engine._session import Session, adrive, drive
 from cascade_engine._simulation import Outcome
 from cascade_engine._summary import FittingSummary, summarize
 from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
-from cascade_engine._tuning import Frontier, Policy
 from cascade_engine._types import (
     Advice,
     Answer,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cascade_engine._arrays import check_table, is_number
+from cascade_engine._frontier import Frontier, Policy, coin
 from cascade_engine._simulation import Outcome, Simulation
-from cascade_engine._tuning import Frontier, Policy, coin, costs_at, trace_frontier
+from cascade_engine._tuning import costs_at, trace_frontier
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.strategies import TuningData, find_strategy
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_engine import _report
-from cascade_engine._tuning import check_budget
+from cascade_engine._frontier import check_budget
 from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:

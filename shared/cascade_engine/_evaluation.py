@@ -22,9 +22,9 @@ import numpy as np
 from cascade_engine._bootstrap import Bootstrap, units_of
 from cascade_engine._curves import Played, Sample, budget_grid, mixing_corners, stacked
 from cascade_engine._evaluated import MIXING, Comparison, Evaluation, Point
+from cascade_engine._frontier import check_budget
 from cascade_engine._reliability import Believed
 from cascade_engine._router import CascadeRouter
-from cascade_engine._tuning import check_budget
 from cascade_engine.errors import (
     ConfigurationError,
     DataError,

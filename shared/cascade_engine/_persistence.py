@@ -22,9 +22,9 @@ from cascade_engine._deciding import Decider
 from cascade_engine._decoding import Decoder
 from cascade_engine._encoding import Encoder
 from cascade_engine._files import written_whole
+from cascade_engine._frontier import Frontier, Policy, check_budget
 from cascade_engine._router import CascadeRouter
 from cascade_engine._stored_arrays import declaration, pack, unpack
-from cascade_engine._tuning import Frontier, Policy, check_budget
 from cascade_engine._version import __version__
 from cascade_engine.errors import ConfigurationError, PersistenceError
 from cascade_engine.estimators import CostEstimator, QualityEstimator

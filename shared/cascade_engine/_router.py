@@ -16,12 +16,12 @@ from cascade_engine._beliefs import EstimatedBeliefs
 from cascade_engine._costs import Charge
 from cascade_engine._counsel import advice_paid, expecting
 from cascade_engine._deciding import Decider
+from cascade_engine._frontier import Frontier, Policy, check_budget, coin
 from cascade_engine._registry import kept, persistent
 from cascade_engine._sampling import check_samples, sampled, unsampled
 from cascade_engine._session import Session
 from cascade_engine._simulation import Outcome, Simulation
 from cascade_engine._table import CompleteTable
-from cascade_engine._tuning import Frontier, Policy, check_budget, coin
 from cascade_engine._types import Query
 from cascade_engine.errors import (
     ConfigurationError,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_engine._beliefs import EstimatedBeliefs
+from cascade_engine._frontier import coin
 from cascade_engine._registry import persistent
-from cascade_engine._tuning import coin
 from cascade_engine.errors import DataError, NotFittedError
 from cascade_engine.estimators._logprob_features import confidence
 

@@ -21,9 +21,9 @@ from rivals import (
 from cascade_engine import CascadeRouter
 from cascade_engine._bootstrap import Bootstrap, units_of
 from cascade_engine._curves import Played, Sample, budget_grid, stacked
+from cascade_engine._frontier import coin
 from cascade_engine._reliability import measure_reliability
 from cascade_engine._simulation import Simulation
-from cascade_engine._tuning import coin
 from cascade_engine.estimators import CombinedEstimator, PoissonCostEstimator
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from cascade_engine import (
     TextEstimator,
 )
 from cascade_engine._beliefs import EstimatedBeliefs
-from cascade_engine._tuning import Frontier
+from cascade_engine._frontier import Frontier
 
 #: Between a budget and what is spent: what labels seen are held to move, 3% of the range of costs,
 #: and on other queries three standard errors.

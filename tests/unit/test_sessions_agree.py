@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import STRATEGIES, Answer, CascadeRouter, drive, simulate, tune
-from cascade_engine._tuning import coin
+from cascade_engine._frontier import coin
 from cascade_engine.strategies import (
     STOP,
     CascadeRouting,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._frontier import Frontier
     from cascade_engine._simulation import Believe
-    from cascade_engine._tuning import Frontier
 
 __all__ = ["STOP", "ListedStrategy", "Options", "Piece", "Strategy", "TuningData"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cascade_engine._arrays import highest
 from cascade_engine._registry import persistent
-from cascade_engine._tuning import Frontier, frontier_of_runs
+from cascade_engine._tuning import frontier_of_runs
 from cascade_engine._value_iteration import Setting, learn_values
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators._base import rows_where
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine._frontier import Frontier
     from cascade_engine._values import Values
     from cascade_engine.estimators import Estimates
     from cascade_engine.strategies._base import TuningData
