@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Beliefs", "EstimatedBeliefs"]
 
+#: So many estimates are kept at most: 400 MB. More are worked out again when they are needed.
+_KEPT = 50_000_000
+
 
 class Beliefs:
     """What is believed about n queries and k models, for strategies driven by arrays.
@@ -109,7 +112,7 @@ class Beliefs:
     left_out={"_known": dict},
 )
 class EstimatedBeliefs:
-    """What an estimator says of a data set's queries, worked out once per set of models run."""
+    """What an estimator says of a data set's queries, kept by set of models run."""
 
     def __init__(self, estimator: QualityEstimator, evidence: Any, cost: FloatArray) -> None:
         self._estimator = estimator
@@ -135,6 +138,8 @@ class EstimatedBeliefs:
         if key not in self._known:
             run = np.broadcast_to(pattern, self._cost.shape)
             estimate = self._estimator.estimate(self._evidence, run)
+            if 2 * self._cost.size * (len(self._known) + 1) > _KEPT:
+                self._known.clear()
             self._known[key] = Estimates(*estimate, self._cost)
         return self._known[key]
 
