@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.ai import add_ai_message_chunks
 
-from cascade_engine.errors import StreamClosedError
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import (
     answer_of,
@@ -70,8 +68,6 @@ class Live:
         call = self._session.pending
         if call is None or not self._shown or stops_the_graph(error):
             return False
-        if isinstance(error, GeneratorExit | CancelledError):
-            error = StreamClosedError("the stream was closed before the answer was complete")
         partial = self.end(call)
         self._session.interrupt(error, partial, seconds=partial.seconds)
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from asyncio import CancelledError
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from traceback import walk_tb
@@ -16,7 +15,7 @@ from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
-from cascade_engine.errors import InvalidAnswerError, StreamClosedError
+from cascade_engine.errors import InvalidAnswerError
 from llamaindex_cascade._drafting import adrafted, drafted
 from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._messages import recorded, text_of
@@ -194,10 +193,8 @@ class Run(Generic[R]):
         try:
             yield
         except BaseException as error:
-            partial, why = begun.live.answer, error
-            if isinstance(error, GeneratorExit | CancelledError):
-                why = StreamClosedError("the stream was closed before the answer was complete")
-            self.session.interrupt(why, partial, seconds=partial.seconds)
+            partial = begun.live.answer
+            self.session.interrupt(error, partial, seconds=partial.seconds)
             self._settle(is_async=is_async)
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -38,6 +39,21 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
             "a name of its own"
         )
     return names
+
+
+def check_function(rule: str, function: object, *, may_wait: bool = False) -> None:
+    """Refuses what cannot be called.
+
+    Args:
+        rule: what it must be, in words, as the error begins.
+        function: what was given.
+        may_wait: whether it may be asynchronous.
+
+    Raises:
+        ConfigurationError: it is no function, or asynchronous where it may not be.
+    """
+    if not callable(function) or (not may_wait and inspect.iscoroutinefunction(function)):
+        raise ConfigurationError(f"{rule}, not {function!r:.80}")
 
 
 def is_number(value: object) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cascade_engine._arrays import is_number
-from cascade_engine._labelling import Labeller, Labels, Unlabelled, check_function, said
+from cascade_engine._arrays import check_function, is_number
+from cascade_engine._labelling import Labeller, Labels, Unlabelled, said
 from cascade_engine._records import plain
 from cascade_engine._types import Answer, Query
 from cascade_engine.errors import ConfigurationError, DataError
@@ -52,7 +52,7 @@ class Judge(Labeller):
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_function("judge", self.function)
+        check_function("judge must be a function", self.function, may_wait=True)
 
     def label(self, table: Unlabelled) -> Labels:
         """Judges every answer."""

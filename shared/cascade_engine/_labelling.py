@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine._records import to_json
-from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cascade_engine._types import Answer, Query
 
-__all__ = ["Labeller", "Labels", "Unlabelled", "check_function", "said", "tools_called"]
+__all__ = ["Labeller", "Labels", "Unlabelled", "said", "tools_called"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +84,3 @@ def said(answer: Answer) -> str:
     """All that an answer says: its text, and the tools it wants called."""
     calls = tools_called(answer)
     return "\n".join([answer.text, *calls]) if calls else answer.text
-
-
-def check_function(name: str, given: object) -> None:
-    """Refuses what cannot be called, before any model is paid to answer.
-
-    Raises:
-        ConfigurationError: it is no function.
-    """
-    if not callable(given):
-        raise ConfigurationError(f"{name} must be a function, not {given!r:.80}")

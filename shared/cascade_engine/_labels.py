@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cascade_engine._arrays import check_function
 from cascade_engine._feedback import Feedback
 from cascade_engine._judging import Judge, Judgement
 from cascade_engine._labelling import (
     Labeller,
     Labels,
     Unlabelled,
-    check_function,
     said,
     tools_called,
 )
@@ -53,7 +53,7 @@ class Graded(Labeller):
     source: str
 
     def __post_init__(self) -> None:
-        check_function("grade", self.grade)
+        check_function("grade must be a function", self.grade, may_wait=True)
 
     def label(self, table: Unlabelled) -> Labels:
         """Grades every answer."""

@@ -247,7 +247,7 @@ class CascadeRouter:
         new._tune(self.strategy)  # noqa: SLF001
         from cascade_engine._summary import summarize  # noqa: PLC0415  it knows this class
 
-        new.summary_ = summarize(new, data)
+        new.summary_ = summarize(new, data, expected=expected)
         return new
 
     def _tune(self, strategy: Strategy) -> None:

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import math
+from asyncio import CancelledError
 from dataclasses import replace
 from itertools import compress
 from operator import or_
@@ -35,6 +36,7 @@ from cascade_engine.errors import (
     DraftAbandonedError,
     InvalidAnswerError,
     SessionStateError,
+    StreamClosedError,
 )
 from cascade_engine.strategies import STOP
 
@@ -216,7 +218,8 @@ class Session:
         No other answer can take its place then. What was written is charged, by its usage.
 
         Args:
-            error: what broke it off; a `StreamClosedError` where its reader did.
+            error: what broke it off. Where its reader did, which in Python is a `GeneratorExit` or
+                a `CancelledError`, a `StreamClosedError` is put on record.
             partial: the pending answer so far.
             seconds: latency, where measured.
 
@@ -226,6 +229,8 @@ class Session:
         call = self._take()
         if call.is_advice:
             raise SessionStateError(f"nobody is shown what {call.model!r} says: report a failure")
+        if isinstance(error, GeneratorExit | CancelledError):
+            error = StreamClosedError("the stream was closed before the answer was complete")
         cost = None if partial is None else self._decider.charge(call.model, partial)
         self._failures.append(Failure(call.model, error, seconds, partial, cost))
         self._barred = [True] * len(self._barred)

@@ -111,12 +111,15 @@ class FittingSummary:
             raise DataError(f"this is no record of a FittingSummary: {error!r}") from error
 
 
-def summarize(router: CascadeRouter, data: CascadeDataset) -> FittingSummary:
+def summarize(
+    router: CascadeRouter, data: CascadeDataset, *, expected: FloatArray | None = None
+) -> FittingSummary:
     """Sums up the data that a router was fitted on.
 
     Args:
         router: fitted on the data.
         data: what it was fitted on, and no other.
+        expected: out-of-fold expected costs on it, shape (n, k), where they are known already.
 
     Raises:
         NotFittedError: the router has not been fitted.
@@ -139,7 +142,8 @@ def summarize(router: CascadeRouter, data: CascadeDataset) -> FittingSummary:
             f"the router was fitted on {len(before)} queries and the data has {len(data)}: pass "
             "the very data that it was fitted on"
         )
-    expected = router.cost.cross_predict(data)
+    if expected is None:
+        expected = router.cost.cross_predict(data)
     game = router.game(data, EstimatedBeliefs(router.quality, evidence, expected))
     lam = [router.policy_.lam(coin(query.text, router.seed)) for query in data.queries]
     outcome = game.play(np.array(lam))

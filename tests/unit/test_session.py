@@ -135,6 +135,16 @@ def test_an_answer_that_broke_off_ends_the_session(session):
         driven.interrupt(StreamClosedError("again"))
 
 
+@pytest.mark.parametrize("left", [GeneratorExit(), asyncio.CancelledError()])
+def test_a_reader_who_leaves_is_on_record_as_one(session, left):
+    driven = session("cascade_routing")
+    driven.interrupt(left, Answer("half of"))
+    (failure,) = driven.trace.failures
+    assert isinstance(failure.error, StreamClosedError)
+    with pytest.raises(AllModelsFailedError, match="closed before the answer was complete"):
+        _ = driven.result
+
+
 def test_what_broke_off_without_a_price_leaves_the_cost_unknown(session):
     driven = session("cascade_routing")
     driven.interrupt(OSError("cut off"), Answer("half of"))

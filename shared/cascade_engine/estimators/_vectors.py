@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade_engine._arrays import check_function
 from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators._query_features import QueryFeatures
@@ -54,7 +54,11 @@ class Embedder:
         batch_size: int = 64,
         cache_size: int = 50_000,
     ) -> None:
-        _check_function(embed)
+        check_function(
+            "embed must be a function from a list of texts to their vectors, such as LangChain's "
+            "embeddings.embed_documents or LlamaIndex's embed_model.get_text_embedding_batch",
+            embed,
+        )
         for name, size in (("batch_size", batch_size), ("cache_size", cache_size)):
             if size < 1:
                 raise ConfigurationError(f"{name} must be at least 1, not {size}")
@@ -127,15 +131,6 @@ class Embedder:
             )
         self._width = vectors.shape[1]
         return vectors
-
-
-def _check_function(embed: object) -> None:
-    if not callable(embed) or inspect.iscoroutinefunction(embed):
-        raise ConfigurationError(
-            "embed must be a function from a list of texts to their vectors, such as LangChain's "
-            "embeddings.embed_documents or LlamaIndex's embed_model.get_text_embedding_batch, not "
-            f"{embed!r}"
-        )
 
 
 def _embedder(embed: Callable[[list[str]], Any], batch_size: int, cache_size: int) -> Embedder:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine._arrays import check_names, is_number
+from cascade_engine._arrays import check_function, check_names, is_number
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators._base import ExAnteEstimator
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from cascade_engine._dataset import CascadeDataset
     from cascade_engine._types import Query
 
-__all__ = ["StaticEstimator", "ask", "check_function", "check_known", "name_of", "verdict_row"]
+__all__ = ["StaticEstimator", "ask", "check_known", "check_router", "name_of", "verdict_row"]
 
 _UNKNOWN = float("nan")
 
@@ -95,12 +94,9 @@ def check_known(names: Sequence[str], models: Sequence[str], where: str) -> None
         )
 
 
-def check_function(function: object) -> None:
+def check_router(function: object) -> None:
     """Refuses what cannot be called at once."""
-    if not callable(function) or inspect.iscoroutinefunction(function):
-        raise ConfigurationError(
-            f"a router must be a function of a query, and not asynchronous, not {function!r}"
-        )
+    check_function("a router must be a function of a query, and not asynchronous", function)
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -12,7 +12,7 @@ from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators._verdicts import (
     StaticEstimator,
     ask,
-    check_function,
+    check_router,
     name_of,
     verdict_row,
 )
@@ -113,7 +113,7 @@ def _listed(rules: Any) -> list[Any]:
 
 def _read(rule: Any) -> _Rule:
     if not isinstance(rule, tuple):
-        check_function(rule)
+        check_router(rule)
         return _Rule(f"the rule {name_of(rule)}", None, rule)
     if len(rule) != 2:  # noqa: PLR2004
         raise ConfigurationError(f"a rule must be a condition and a verdict, not {rule!r}")
@@ -125,7 +125,7 @@ def _read(rule: Any) -> _Rule:
     if isinstance(condition, str):
         return _Rule(f"the rule {condition!r}", _compiled(condition), verdict)
     if not isinstance(condition, re.Pattern):
-        check_function(condition)
+        check_router(condition)
         return _Rule(f"the rule {name_of(condition)}", condition, verdict)
     return _Rule(f"the rule {condition.pattern!r}", condition, verdict)
 

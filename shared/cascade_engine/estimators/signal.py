@@ -13,7 +13,7 @@ from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators._verdicts import (
     StaticEstimator,
     ask,
-    check_function,
+    check_router,
     name_of,
     verdict_row,
 )
@@ -116,7 +116,7 @@ class CallableEstimator(StaticEstimator):
     def __init__(
         self, function: Callable[[Query], Any], *, models: Sequence[str] | None = None
     ) -> None:
-        check_function(function)
+        check_router(function)
         self.function = function
         super().__init__(models)
 
