@@ -11,12 +11,13 @@ from cascade_engine import Session, adrive, drive
 from cascade_engine._shadowing import Shadowed
 from langchain_cascade._asking import Asking
 from langchain_cascade._binding import BOUND, Bound, form_of, offered
+from langchain_cascade._failing import result_of
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._live import Live
 from langchain_cascade._logged import OF_QUERY
 from langchain_cascade._messages import query_of, with_record
 from langchain_cascade._options import forced
-from langchain_cascade._runs import RUN, Run, astreamed, run_below, streamed
+from langchain_cascade._runs import RUN, Run, run_below
 from langchain_cascade._settings import Settings
 from langchain_cascade._tracing import Ending, aend, end
 
@@ -70,12 +71,7 @@ class Answering(Shadowed, Settings):
                 live.start()
                 try:
                     if call.final:
-                        run.announce(session)
-                        child, given, options = asking.target(call)
-                        live.start()
-                        config = run.child(call.model)
-                        for chunk in streamed(child.stream(given, config, **options), config):
-                            yield from live.passing(call, chunk)
+                        yield from asking.stream(call, live)
                         answer = live.end(call)
                     else:
                         answer = asking.ask(call)
@@ -101,15 +97,9 @@ class Answering(Shadowed, Settings):
                 live.start()
                 try:
                     if call.final:
-                        await run.aannounce(session)
-                        child, given, options = asking.target(call)
-                        live.start()
-                        config = run.child(call.model)
-                        stream = child.astream(given, config, **options)
-                        async with aclosing(astreamed(stream, config)) as chunks:
-                            async for chunk in chunks:
-                                for shown in live.passing(call, chunk):
-                                    yield shown
+                        async with aclosing(asking.astream(call, live)) as chunks:
+                            async for shown in chunks:
+                                yield shown
                         answer = live.end(call)
                     else:
                         answer = await asking.aask(call)
@@ -127,7 +117,7 @@ class Answering(Shadowed, Settings):
         asking, session = self._opened(run, messages, stop, kwargs)
         trace = drive(session, asking.ask, fatal=stops_the_graph)
         end(asking)
-        return session.result.payload, trace
+        return result_of(session).payload, trace
 
     async def _aanswered(
         self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -137,7 +127,7 @@ class Answering(Shadowed, Settings):
         asking, session = self._opened(run, messages, stop, kwargs)
         trace = await adrive(session, asking.aask, fatal=stops_the_graph)
         await aend(asking)
-        return session.result.payload, trace
+        return result_of(session).payload, trace
 
     def _opened(
         self,

@@ -19,12 +19,14 @@ from langchain_cascade._messages import answer_of, as_message
 from langchain_cascade._runs import astreamed, streamed, surrounded_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
 
     from cascade_engine import Answer, Call, Session
     from cascade_engine._shadowing import Shadow
+    from langchain_cascade._live import Live
     from langchain_cascade._runs import Run
     from langchain_cascade._settings import Settings
 
@@ -105,6 +107,51 @@ class Asking:
                     raise
                 await asyncio.sleep(pause)
         return self.read(call, output, time.perf_counter() - start)
+
+    def stream(self, call: Call, live: Live) -> Iterator[ChatGenerationChunk]:
+        """Makes the call whose answer is final, and yields what may be shown of it."""
+        asked, messages, options = self.target(call)
+        if self.session is not None:
+            self.run.announce(self.session)
+        config = self.run.child(call.model)
+        pauses: Iterator[float] | None = None
+        live.start()
+        while True:
+            try:
+                for chunk in streamed(asked.stream(messages, config, **options), config):
+                    yield from live.passing(call, chunk)
+                break
+            except Exception as error:
+                pauses = pauses or self._retrying.pauses()
+                pause = None if live.shown else self._retrying.pause(error, pauses)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+                live.forget()
+
+    async def astream(self, call: Call, live: Live) -> AsyncGenerator[ChatGenerationChunk, None]:
+        """The same, without blocking the event loop."""
+        asked, messages, options = self.target(call)
+        if self.session is not None:
+            await self.run.aannounce(self.session)
+        config = self.run.child(call.model)
+        pauses: Iterator[float] | None = None
+        live.start()
+        while True:
+            try:
+                stream = asked.astream(messages, config, **options)
+                async with aclosing(astreamed(stream, config)) as chunks:
+                    async for chunk in chunks:
+                        for shown in live.passing(call, chunk):
+                            yield shown
+                break
+            except Exception as error:
+                pauses = pauses or self._retrying.pauses()
+                pause = None if live.shown else self._retrying.pause(error, pauses)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+                live.forget()
 
     @property
     def watched(self) -> Session | None:

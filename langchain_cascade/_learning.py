@@ -40,7 +40,8 @@ class Learning(Learner, Settings):
         return name_children(models)
 
     def _rebudgeted(self, max_expected_cost: float | None, router: CascadeRouter) -> Self:
-        other = self.model_copy(update={"max_expected_cost": max_expected_cost})
+        other = self.model_copy()
+        other.__dict__["max_expected_cost"] = max_expected_cost
         other._router, other._sessions, other._identity = router, Sessions(), None
         return other
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.ai import add_ai_message_chunks
 
+from langchain_cascade._failing import result_of
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import (
     answer_of,
@@ -34,7 +35,8 @@ class Live:
         self._first: float | None = None
         self._parts: list[AIMessageChunk] = []
         self._held: list[ChatGenerationChunk] = []
-        self._shown = False
+        #: Whether part of the answer was: no other can take its place.
+        self.shown = False
 
     def start(self) -> None:
         """A child is asked."""
@@ -47,10 +49,10 @@ class Live:
         """
         message = as_chunk(as_message(call.model, chunk))
         if self._first is None and (message.content or message.tool_call_chunks):
-            self._first, self._shown = time.perf_counter() - self._start, True
+            self._first, self.shown = time.perf_counter() - self._start, True
         self._parts.append(message)
         self._held.append(passing_chunk(message))
-        return self._released() if self._shown else []
+        return self._released() if self.shown else []
 
     def _released(self) -> list[ChatGenerationChunk]:
         held, self._held = self._held, []
@@ -66,7 +68,7 @@ class Live:
     def broken_off(self, error: BaseException) -> bool:
         """Whether this ends the query: part of an answer was shown, and there will be no more."""
         call = self._session.pending
-        if call is None or not self._shown or stops_the_graph(error):
+        if call is None or not self.shown or stops_the_graph(error):
             return False
         partial = self.end(call)
         self._session.interrupt(error, partial, seconds=partial.seconds)
@@ -74,14 +76,19 @@ class Live:
 
     def failed(self, error: Exception) -> None:
         """A child raised. Once part of its answer has been shown no other can take its place."""
-        if self._shown or stops_the_graph(error):
+        if self.shown or stops_the_graph(error):
             raise error
-        self._parts, self._held = [], []
+        self.forget()
         self._session.fail(error, seconds=time.perf_counter() - self._start)
+
+    def forget(self) -> None:
+        """What came of an answer that failed before its first token counts no more."""
+        self._parts, self._held = [], []
 
     def close(self) -> list[ChatGenerationChunk]:
         """The end: the whole answer, or after a live stream the decision record alone."""
-        message: AIMessage = self._session.result.payload
+        message: AIMessage = result_of(self._session).payload
         if not self._parts:
             return [whole_chunk(with_record(message, self._session.trace))]
-        return [*self._released(), last_chunk(message, self._session.trace)]
+        end = last_chunk(message, self._session.trace, self._parts[-1].id)
+        return [*self._released(), end]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_core.messages import messages_from_dict, messages_to_dict
+from langchain_core.messages import ToolMessage, messages_from_dict, messages_to_dict
 
 from cascade_engine import ConfigurationError, DataError
 from cascade_engine._records import content_key, plain
@@ -36,7 +36,7 @@ def logged(asking: Asking, trace: Trace, beside: Mapping[str, Answer] | None) ->
     """
     messages = [_bare(message) for message in asking.messages]
     given: Any = {"messages": messages_to_dict(messages), **asking.told}
-    key: str | None = key_of(messages, asking.told)
+    key: str | None = key_of(asking.messages, asking.told)
     try:
         plain(given)
     except DataError:  # a message holds some object: nobody can be asked that again from a file
@@ -45,7 +45,13 @@ def logged(asking: Asking, trace: Trace, beside: Mapping[str, Answer] | None) ->
 
 
 def _bare(message: BaseMessage) -> BaseMessage:
-    """An earlier answer without the record of how it came about, which may be long."""
+    """A message without what no model is told.
+
+    That is the record of how an earlier answer came about, which may be long, and a tool's
+    artifact, which may be any object.
+    """
+    if isinstance(message, ToolMessage) and message.artifact is not None:
+        return message.model_copy(update={"artifact": None})
     metadata = message.response_metadata
     if RECORD not in metadata:
         return message
@@ -118,5 +124,5 @@ def key_of(messages: Sequence[BaseMessage], told: Mapping[str, Any] | None = Non
         messages: the conversation.
         told: what else is asked: tools, and the form of the answer.
     """
-    said = [message.model_dump(exclude={"id"}) for message in messages]
+    said = [_bare(message).model_dump(exclude={"id"}) for message in messages]
     return content_key([said, told] if told else said)

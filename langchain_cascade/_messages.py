@@ -174,10 +174,21 @@ def passing_chunk(chunk: AIMessageChunk) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=chunk.model_copy(update=update))
 
 
-def last_chunk(message: AIMessage, trace: Trace) -> ChatGenerationChunk:
-    """The end of a live stream: no text, the decision record."""
+def last_chunk(message: AIMessage, trace: Trace, identifier: str | None) -> ChatGenerationChunk:
+    """The end of a live stream: no text, the decision record.
+
+    Args:
+        message: the whole answer.
+        trace: how it came about.
+        identifier: of the chunk before, whose message goes on.
+    """
     content: str | list[Any] = "" if isinstance(message.content, str) else []
     metadata = {RECORD: record_of(message, trace)}
     return ChatGenerationChunk(
-        message=AIMessageChunk(content=content, response_metadata=metadata, chunk_position="last")
+        message=AIMessageChunk(
+            content=content,
+            id=provider_id(identifier),
+            response_metadata=metadata,
+            chunk_position="last",
+        )
     )

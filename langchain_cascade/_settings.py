@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.runnables import Runnable
+    from typing_extensions import Self
 
     from cascade_engine import Query, Session
     from cascade_engine._advisers import Adviser
@@ -97,6 +98,17 @@ class Settings(BaseChatModel):
         if name in OF_ROUTER:
             raise fixed(name)
         super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Pydantic's own; the copy goes by what has been learned here.
+
+        Raises:
+            ConfigurationError: a field is to be changed that the router was built from.
+        """
+        for name in update or ():
+            if name in OF_ROUTER:
+                raise fixed(name)
+        return super().model_copy(update=update, deep=deep)
 
     @classmethod
     def _objection(cls, details: Sequence[Any]) -> ConfigurationError | None:

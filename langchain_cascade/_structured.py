@@ -22,6 +22,7 @@ from cascade_engine.errors import InvalidAnswerError
 from langchain_cascade._adapting import chat_model_of, with_each
 from langchain_cascade._asking import Asking
 from langchain_cascade._binding import offered, schema_of, supporting, tool_of
+from langchain_cascade._failing import result_of
 from langchain_cascade._handlers import counting
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
@@ -93,6 +94,8 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
         run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=False))
+        if (limiter := self._cascade.rate_limiter) is not None:
+            limiter.acquire(blocking=True)
         asking, session = self._opened(run, input, kwargs)
         drive(session, asking.ask, fatal=stops_the_graph)
         end(asking)
@@ -102,6 +105,8 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
         run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=True))
+        if (limiter := self._cascade.rate_limiter) is not None:
+            await limiter.aacquire(blocking=True)
         await self._cascade._prepare(run.options, kwargs)
         asking, session = self._opened(run, input, kwargs)
         await adrive(session, asking.aask, fatal=stops_the_graph)
@@ -135,7 +140,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
 
     def _result(self, session: Session) -> Any:
         try:
-            answer = session.result
+            answer = result_of(session)
         except AllModelsFailedError as error:
             return self._failed(session, error)
         found: dict[str, Any] = answer.payload

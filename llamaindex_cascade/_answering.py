@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
@@ -20,12 +22,16 @@ from llamaindex_cascade._using import apart, in_force, measured
 from llamaindex_cascade.retrieval import retrieved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llama_index.core.base.llms.types import (
         ChatResponseAsyncGen,
         ChatResponseGen,
         CompletionResponseAsyncGen,
         CompletionResponseGen,
     )
+    from llama_index.core.prompts import BasePromptTemplate
+    from typing_extensions import Self
 
     from cascade_engine import Query, Session
     from llamaindex_cascade._forms import Form
@@ -34,6 +40,27 @@ __all__ = ["TOOLS", "Answering", "checked"]
 
 #: The keyword under which tools travel from `_prepare_chat_with_tools` to `chat`, and no further.
 TOOLS = "cascade_tools"
+#: Functions that lay a model's format over prompts, and what stands for none.
+_FORMATS = {
+    "messages_to_prompt": messages_to_prompt,
+    "completion_to_prompt": default_completion_to_prompt,
+}
+
+
+class _Templated(str):
+    """A prompt on its way from `_get_prompt` to `complete`, and no further.
+
+    Attributes:
+        laid: the prompt in the format of an LLM.
+    """
+
+    __slots__ = ("laid",)
+    laid: Callable[[LLM], str]
+
+    def __new__(cls, told: str, laid: Callable[[LLM], str]) -> Self:
+        made = super().__new__(cls, told)
+        made.laid = laid
+        return made
 
 
 class Answering(Shadowed, Settings):
@@ -95,6 +122,19 @@ class Answering(Shadowed, Settings):
         kwargs["formatted"] = formatted
         return await (await self._aopen(CompletionResponse, prompt, kwargs)).astream()
 
+    @override
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        """A prompt for `complete`: where the cascade has no format, each child lays its own."""
+        told = super()._get_prompt(prompt, **prompt_args)
+        if any(getattr(self, name) is not default for name, default in _FORMATS.items()):
+            return told
+
+        def laid(llm: LLM) -> str:
+            own = self.model_copy(update={name: getattr(llm, name) for name in _FORMATS})
+            return LLM._get_prompt(own, prompt, **prompt_args)
+
+        return _Templated(told, laid)
+
     async def _aopen(
         self, kind: type[R], asked: Any, kwargs: dict[str, Any], form: Form | None = None
     ) -> Run[R]:
@@ -110,7 +150,8 @@ class Answering(Shadowed, Settings):
         self._lend()
         options = self._options(kwargs)
         tools = kwargs.pop(TOOLS, None)
-        request = Request(kind, checked(kind, asked), kwargs, tools, form)
+        laid = getattr(asked, "laid", None)
+        request = Request(kind, checked(kind, asked), kwargs, tools, form, laid)
         query, able = self._query(request, options), self._able(request)
 
         def opening(options: Mapping[str, Any]) -> Session:
@@ -163,7 +204,7 @@ def checked(kind: type[Any], asked: Any) -> Any:
     """
     if kind is CompletionResponse:
         if isinstance(asked, str):
-            return asked
+            return str(asked)
         raise ConfigurationError(f"a completion takes a prompt, a string, not {asked!r:.200}")
     messages = list(asked) if isinstance(asked, Iterable) else [asked]
     if isinstance(asked, str) or not all(isinstance(each, ChatMessage) for each in messages):

@@ -6,8 +6,8 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.callbacks import CallbackManager
@@ -18,6 +18,7 @@ from llama_index.core.llms.llm import LLM
 from cascade_engine import _naming
 from llamaindex_cascade._live import Live
 from llamaindex_cascade._reporting import Reporting
+from llamaindex_cascade._requests import Request, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from cascade_engine import Answer
     from cascade_engine._advisers import Adviser
     from llamaindex_cascade._messages import Response
-    from llamaindex_cascade._requests import Request
 
 R = TypeVar("R")
+
+#: What cascades have lent, for those that share a child: it is no child's own.
+_LENT: WeakSet[CallbackManager] = WeakSet()
 
 _NAMES = ("model", "model_name", "model_id", "deployment_name", "name")
 
@@ -58,6 +61,7 @@ class Child:
     name: str
     llm: LLM
     _reporting: Reporting = field(init=False, repr=False)
+    _metadata: LLMMetadata | None = field(default=None, repr=False)
     _lent: Any = field(default=None, repr=False)
     _sync: bool = field(default=False, repr=False)
 
@@ -67,21 +71,26 @@ class Child:
         if own.handlers == CallbackManager().handlers:  # those of `Settings`, and none of its own
             self._lent = own
 
-    @cached_property
-    def metadata(self) -> LLMMetadata:
-        """The LLM's, read once: it may ask its server for it."""
-        return self.llm.metadata
+    @property
+    def metadata(self) -> LLMMetadata | None:
+        """The LLM's, read once: it may ask its server for it. None while that is not reached."""
+        if self._metadata is None:
+            with suppress(OSError):
+                self._metadata = self.llm.metadata
+        return self._metadata
 
-    @cached_property
+    @property
     def calls_tools(self) -> bool:
         """Whether it can be offered tools."""
-        return isinstance(self.llm, FunctionCallingLLM) and self.metadata.is_function_calling_model
+        known = self.metadata if isinstance(self.llm, FunctionCallingLLM) else None
+        return known is not None and known.is_function_calling_model
 
     def lend(self, callbacks: CallbackManager) -> None:
         """Gives an LLM without handlers of its own the cascade's, as it is now."""
         own = self.llm.callback_manager
-        if not own.handlers or own is self._lent:
+        if own is not callbacks and (not own.handlers or own is self._lent or own in _LENT):
             self.llm.callback_manager = self._lent = callbacks
+            _LENT.add(callbacks)
 
     def ask(self, request: Request) -> Answer:
         """Its answer to a request."""
@@ -91,7 +100,8 @@ class Child:
                 method, options = request.call(self, "")
                 response = method(**{**extra, **options})
                 seconds = time.perf_counter() - start
-                return request.read(self, response, seconds)
+                break
+        return request.read(self, response, seconds)
 
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
@@ -107,10 +117,19 @@ class Child:
                     self._sync = True
                     return await _in_thread(self.ask, request)
                 seconds = time.perf_counter() - start
-                return request.read(self, response, seconds)
+                break
+        return request.read(self, response, seconds)
 
     def begin(self, request: Request) -> Begun:
         """Its answer in chunks, once it has begun to speak: till then it can be replaced."""
+        live = Live(self.name)
+        try:
+            return self._begin(request)
+        except NotImplementedError:  # it does not stream: its answer is one chunk
+            chunk = whole(self.ask(request).payload)
+            return Begun(live, [live.passing(chunk)], _closable(()))
+
+    def _begin(self, request: Request) -> Begun:
         while True:
             with self._reporting.attempt(streaming=True) as extra:
                 live, first = Live(self.name), list[Any]()
@@ -169,8 +188,13 @@ def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Advis
 
 
 def joint_metadata(children: Mapping[str, Child]) -> LLMMetadata:
-    """What holds whichever child answers."""
-    each = [child.metadata for child in children.values()]
+    """What holds whichever child answers, of those that are reached.
+
+    Raises:
+        OSError: none is.
+    """
+    told = [child.metadata for child in children.values()]
+    each = [one for one in told if one] or [child.llm.metadata for child in children.values()]
     outputs = [one.num_output for one in each]
     roles = {one.system_role for one in each}
     return LLMMetadata(

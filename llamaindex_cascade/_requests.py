@@ -11,14 +11,18 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 
 from cascade_engine.errors import InvalidAnswerError
 from llamaindex_cascade._histories import readable
-from llamaindex_cascade._messages import answer_of
+from llamaindex_cascade._messages import answer_of, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llama_index.core.llms.llm import LLM
+
     from cascade_engine import Answer
     from llamaindex_cascade._children import Child
     from llamaindex_cascade._forms import Form
 
-__all__ = ["Filled", "Request"]
+__all__ = ["Filled", "Request", "whole"]
 
 
 class Filled(NamedTuple):
@@ -26,6 +30,12 @@ class Filled(NamedTuple):
 
     response: Any
     value: Any
+
+
+def whole(payload: Any) -> Any:
+    """A finished answer as the one chunk of a stream."""
+    response = payload.response if isinstance(payload, Filled) else payload
+    return response.model_copy(update={"delta": text_of(response)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Request:
         options: further keywords of the call.
         tools: keywords of `chat_with_tools`, or None where no tools are offered.
         form: what the answer has to be filled into, if anything.
+        laid: the prompt in the format of an LLM, where it came out of a template.
     """
 
     kind: type[ChatResponse | CompletionResponse]
@@ -45,6 +56,7 @@ class Request:
     options: Mapping[str, Any]
     tools: Mapping[str, Any] | None = None
     form: Form | None = None
+    laid: Callable[[LLM], str] | None = None
 
     @classmethod
     def of_prompt(cls, prompt: str) -> Request:
@@ -62,7 +74,8 @@ class Request:
             return self.form.asked_of(child, self).call(child, prefix)
         llm, name, options = child.llm, self.method(prefix), _own(self.options)
         if isinstance(self.asked, str):
-            return getattr(llm, name), {"prompt": self.asked, **options}
+            prompt = self.asked if self.laid is None else self.laid(llm)
+            return getattr(llm, name), {"prompt": prompt, **options}
         messages = readable(self.asked)
         if self.tools is None:
             return getattr(llm, name), {"messages": messages, **options}

@@ -18,8 +18,8 @@ from cascade_engine import AllModelsFailedError, Answer, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
 from llamaindex_cascade._drafting import adrafted, drafted
 from llamaindex_cascade._hearing import is_heard
-from llamaindex_cascade._messages import recorded, text_of
-from llamaindex_cascade._requests import Filled, Request
+from llamaindex_cascade._messages import recorded
+from llamaindex_cascade._requests import Filled, Request, whole
 from llamaindex_cascade._tracing import settle
 from llamaindex_cascade.events import CascadeDecisionEvent
 
@@ -101,7 +101,7 @@ class Run(Generic[R]):
             else:
                 self.session.answer(answer)
         self._settle(is_async=False)
-        return (chunk for chunk in (self._whole(),))
+        return (chunk for chunk in (whole(self._chosen()),))
 
     async def astream(self) -> AsyncGenerator[R, None]:
         """The same, without blocking the event loop."""
@@ -121,7 +121,7 @@ class Run(Generic[R]):
             else:
                 self.session.answer(answer)
         self._settle(is_async=True)
-        return _once(self._whole())
+        return _once(whole(self._chosen()))
 
     def ask(self, call: Call) -> Answer:
         """Makes one call."""
@@ -173,12 +173,6 @@ class Run(Generic[R]):
         if isinstance(payload, Filled):
             return Filled(recorded(payload.response, self.session.trace), payload.value)
         return recorded(payload, self.session.trace)
-
-    def _whole(self) -> Any:
-        """A finished answer as the one chunk of a stream."""
-        chosen: Any = self._chosen()
-        response = chosen.response if isinstance(chosen, Filled) else chosen
-        return response.model_copy(update={"delta": text_of(response)})
 
     def _end(self, begun: Begun, *, is_async: bool) -> Any:
         """The last chunk of a live stream: nothing new, but the record."""

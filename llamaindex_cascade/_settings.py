@@ -106,9 +106,12 @@ class Settings(FunctionCallingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """What holds whichever child answers. Read once: a child may ask its server for it."""
-        if self._metadata is None:
-            self._metadata = joint_metadata(self._children)
-        return self._metadata
+        if self._metadata is not None:
+            return self._metadata
+        joint = joint_metadata(self._children)
+        if all(child.metadata for child in self._children.values()):
+            self._metadata = joint
+        return joint
 
     def using(self, **options: Any) -> AbstractContextManager[None]:
         """Options for all calls of this cascade within a `with` block.

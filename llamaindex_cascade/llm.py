@@ -61,6 +61,11 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         that does not fit, or calls no tool where one is required, counts as failed, and the next
         child is asked.
 
+    Prompts:
+        A child's own `system_prompt` is applied by LlamaIndex only in the child's `predict` and its
+        like, so under a cascade it belongs to the cascade. Formats (`completion_to_prompt`,
+        `messages_to_prompt`) are each child's own, unless the cascade has one.
+
     Retrieval:
         With `RetrievalSignals` among its postprocessors an engine tells how well it retrieved; see
         there.

@@ -66,6 +66,17 @@ def is_whole(value: object) -> bool:
     return isinstance(value, Integral)
 
 
+def generator(seed: object) -> np.random.Generator:
+    """Random numbers of a seed.
+
+    Raises:
+        ConfigurationError: the seed is no whole number of at least 0.
+    """
+    if not is_whole(seed) or seed < 0:  # type: ignore[operator]
+        raise ConfigurationError(f"seed must be a whole number of at least 0, not {seed!r}")
+    return np.random.default_rng(int(seed))  # type: ignore[call-overload]
+
+
 def check_shape(what: str, values: object) -> tuple[int, int]:
     """The shape of a table of numbers with at least one query and one model."""
     try:

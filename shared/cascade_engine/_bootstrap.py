@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import is_number, is_whole
+from cascade_engine._arrays import generator, is_number, is_whole
 from cascade_engine._splitting import clusters
 from cascade_engine.errors import ConfigurationError
 
@@ -94,7 +94,7 @@ class Bootstrap:
         self._widened = widened
         self._units = units
         count = int(units.max()) + 1
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         # How often each is drawn is a small number: half the room that weights would take.
         self._counts = np.ones((1 + replications, count), dtype=np.uint32)
         for row in self._counts[1:]:

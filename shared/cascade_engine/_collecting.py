@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from cascade_engine._costs import amount
 from cascade_engine._job import Job
 from cascade_engine._journal import CallFailure
 from cascade_engine._types import Answer
@@ -215,6 +216,13 @@ def _answered(given: Any, ask: Ask, seconds: float) -> Result:
             f"model {ask.cell.model!r} returned {type(given).__name__} and no Answer"
             + (": use acollect for coroutine functions" if inspect.iscoroutine(given) else "")
         )
+    if not isinstance(given.text, str):
+        raise ConfigurationError(
+            f"model {ask.cell.model!r} returned an Answer with {given.text!r:.80} for its text: "
+            'give text, "" where it only calls tools'
+        )
+    if given.cost is not None:
+        amount(ask.cell.model, given.cost)  # once in a journal it would be refused ever after
     took = seconds if given.seconds is None else given.seconds
     return Result(replace(given, seconds=took, payload=None))
 

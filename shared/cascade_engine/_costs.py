@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cascade_engine._types import Answer, Usage
 
-__all__ = ["Charge", "Price"]
+__all__ = ["Charge", "Price", "amount"]
 
 _PER = 1_000_000
 
@@ -200,11 +200,11 @@ class Charge:
     def __call__(self, model: str, answer: Answer) -> float | None:
         """The cost, or None where it is unknown."""
         if answer.cost is not None:
-            return _amount(model, answer.cost)
+            return amount(model, answer.cost)
         if self.by == "seconds":
-            return answer.seconds
+            return None if answer.seconds is None else amount(model, answer.seconds)
         if callable(self.by):
-            return _amount(model, self.by(model, answer))
+            return amount(model, self.by(model, answer))
         price = self.prices.get(model)
         return None if price is None or answer.usage is None else price.of(answer.usage)
 
@@ -237,7 +237,12 @@ class Charge:
             raise UnknownPriceError(f"no price is known for {unknown}. {_remedy(unknown[0])}")
 
 
-def _amount(model: str, cost: float) -> float:
+def amount(model: str, cost: float) -> float:
+    """The cost of a model's call, once it is an amount.
+
+    Raises:
+        ConfigurationError: it is negative, NaN, infinite or no number.
+    """
     if _is_amount(cost):
         return float(cost)
     raise ConfigurationError(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import is_whole
+from cascade_engine._arrays import generator, is_whole
 from cascade_engine._bootstrap import units_of
 from cascade_engine._curves import Played, mixing_corners, play
+from cascade_engine._table import CompleteTable
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ Part = tuple["IntArray", "IntArray"]
 
 
 def check_data(router: CascadeRouter, *given: CascadeDataset | None) -> None:
-    """Refuses data on other models than the router's."""
+    """Refuses what is no data, and data on other models than the router's."""
     for data in given:
+        if data is not None and not isinstance(data, CompleteTable):
+            raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
         if data is not None and data.models != router.models:
             raise DataError(f"the data is on models {data.models}, the router on {router.models}")
 
@@ -52,7 +55,7 @@ def parts(data: CascadeDataset, folds: int, seed: int) -> list[Part]:
         raise DataError(
             f"{count} distinct queries, or groups of them, cannot be split into {folds} folds"
         )
-    fold = np.random.default_rng(seed).permutation(np.arange(count) % folds)[unit]
+    fold = generator(seed).permutation(np.arange(count) % folds)[unit]
     rows = np.arange(len(data))
     return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
 

@@ -62,8 +62,10 @@ def drift(
     Args:
         router: fitted.
         fresh: traces, as they are or as `read_traces` read them, or queries; each once, for
-            repeated ones count as many. Of traces logged without texts wording is not compared,
-            and estimates before any answer are those that the trace recorded.
+            repeated ones count as many. None that the router was fitted on: their wording is more
+            usual than that of any other, and would be taken for drift. Of traces logged without
+            texts wording is not compared, and estimates before any answer are those that the trace
+            recorded.
         reference: what `summarize` made of the fitting data, or that data itself. By default the
             router's own `summary_`, where it has one.
         alpha: probability of any false alarm where nothing has changed.
@@ -71,13 +73,16 @@ def drift(
 
     Raises:
         NotFittedError: the router has not been fitted, or has no summary and none is given.
-        DataError: fewer than 20 fresh queries, or a reference or textless traces of other models.
+        DataError: fewer than 20 fresh queries, one string for a list of them, or a reference or
+            textless traces of other models.
         ConfigurationError: a level outside (0, 1), or a negative index.
     """
     if not is_number(alpha) or not 0 < alpha < 1:
         raise ConfigurationError(f"alpha must lie between 0 and 1, as 0.01 does, not {alpha!r}")
     if not is_number(least_psi) or not least_psi >= 0:
         raise ConfigurationError(f"least_psi must be a number >= 0, not {least_psi!r}")
+    if isinstance(fresh, str):
+        raise DataError("fresh must be a list of queries or traces, not a single string")
     summary = _reference(router, reference)
     items = fresh.queries if isinstance(fresh, CascadeDataset) else list(fresh)
     if len(items) < _LEAST:

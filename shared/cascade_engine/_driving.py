@@ -56,7 +56,16 @@ async def adrive(
     *,
     fatal: Callable[[Exception], bool] = _never,
 ) -> Trace:
-    """The same, awaiting each call."""
+    """`drive` for coroutines: each call is awaited before the next is decided.
+
+    Args:
+        session: a fresh session.
+        run: a coroutine function that makes one call; its errors count as those of `drive`'s do.
+        fatal: as for `drive`.
+
+    Returns:
+        The trace; the answer is `session.result`.
+    """
     while (call := session.pending) is not None:
         start = time.perf_counter()
         try:

@@ -25,6 +25,7 @@ from cascade_engine._evaluated import MIXING, Comparison, Evaluation, Point
 from cascade_engine._frontier import check_budget
 from cascade_engine._reliability import Believed
 from cascade_engine._router import CascadeRouter
+from cascade_engine._table import CompleteTable
 from cascade_engine.errors import (
     ConfigurationError,
     DataError,
@@ -138,15 +139,23 @@ def _named(
         raise ConfigurationError(
             f"routers must be a router, or a mapping of names to routers, not {routers!r:.80}"
         )
+    if not isinstance(data, CompleteTable):
+        raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
     named = dict(routers)
     if not named:
         raise ConfigurationError("no routers given: pass at least one")
     for name, router in named.items():
-        if not name or not isinstance(name, str):
-            raise ConfigurationError(f"a router's name must be a non-empty string, not {name!r}")
-        if router.models != data.models:
-            raise DataError(f"router {name!r} is on {router.models}, the data on {data.models}")
+        _check_router(name, router, data)
     return named
+
+
+def _check_router(name: str, router: CascadeRouter, data: CascadeDataset) -> None:
+    if not name or not isinstance(name, str):
+        raise ConfigurationError(f"a router's name must be a non-empty string, not {name!r}")
+    if not isinstance(router, CascadeRouter):
+        raise ConfigurationError(f"router {name!r} must be a CascadeRouter, not {router!r:.80}")
+    if router.models != data.models:
+        raise DataError(f"router {name!r} is on {router.models}, the data on {data.models}")
 
 
 def _singles(data: CascadeDataset) -> tuple[Point, ...]:

@@ -27,7 +27,8 @@ def explain(trace: Trace | LoggedTrace) -> str:
     answers are quoted.
 
     Args:
-        trace: of a finished session, or of one still under way; also as `read_traces` read it.
+        trace: of a finished session, or of one still under way; also as `read_traces` read it. A
+            message of a cascade holds no trace but a record of it: `TraceLogHandler` logs traces.
 
     Returns:
         A line for each step.

@@ -12,6 +12,7 @@ from cascade_engine._reading import (
     bare,
     chosen_letters,
     final_number,
+    last_boxed,
     letters_stated,
     mentions,
     number_value,
@@ -94,7 +95,7 @@ def number_text(value: Fraction) -> str:
 def final_value(text: str, asked: Asked) -> str | None:
     """The final number: boxed, after "####", by the rules of `graders.number`, or spelled out."""
     del asked
-    for marked in (_last_boxed(text), _last(_HASHED, text)):
+    for marked in (last_boxed(text), _last(_HASHED, text)):
         if marked and (value := _numeric(plain(marked))) is not None:
             return number_text(value)
     value = _numeric(plain(text))
@@ -129,7 +130,7 @@ def final_letter(text: str, asked: Asked) -> str | None:
 
 
 def _letters(text: str) -> Iterator[str | None]:
-    boxed = _last_boxed(text)
+    boxed = last_boxed(text)
     if boxed:
         yield _last(_LAST_LINE, _LATEX_NOISE.sub("", boxed).strip("{}"), whole=True)
     flat = plain(text)
@@ -170,27 +171,14 @@ def final_label(text: str, labels: Sequence[str]) -> str | None:
 def final_boxed(text: str, asked: Asked) -> str | None:
     r"""What the last `\boxed{...}` holds, without LaTeX that only changes its looks."""
     del asked
-    boxed = _last_boxed(text)
+    boxed = last_boxed(text)
     if boxed is None:
         return None
     short = _FRACTION.sub(r"\1/\2", boxed)
-    value = number_value(plain(short))
+    value = number_value(plain(boxed))
     return (
         number_text(value) if value is not None else _LATEX_NOISE.sub("", short).strip("{}") or None
     )
-
-
-def _last_boxed(text: str) -> str | None:
-    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
-    if start < 0:
-        return None
-    start = text.index("{", start) + 1
-    depth = 1
-    for brace in re.finditer(r"[{}]", text[start:]):
-        depth += 1 if brace[0] == "{" else -1
-        if not depth:
-            return text[start : start + brace.start()].replace("{,}", ",")
-    return None
 
 
 def _numeric(text: str) -> Fraction | None:

@@ -9,15 +9,15 @@ further samples do not have. `own_cost` is the cost that the answer itself carri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, get_origin
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import numpy as np
 
 from cascade_engine._arrays import is_number
 from cascade_engine._costs import Charge
 from cascade_engine._dataset import CascadeDataset
-from cascade_engine._records import DROPPED, field_kind
+from cascade_engine._records import DROPPED, field_kind, from_json
 from cascade_engine._types import Answer, Query, Usage
 from cascade_engine.errors import ConfigurationError, DataError
 
@@ -226,17 +226,23 @@ def _record(
 
 
 def _kept(value: Any, kind: Any, name: str) -> Any:
-    """Whole numbers and tuples where the record has them: frames hold floats and arrays."""
+    """Whole numbers, tuples and records where the field has them.
+
+    Frames hold floats, arrays and mappings.
+    """
     if kind in _SIMPLE:
         word, fits = _SIMPLE[kind]
         if not fits(value):
             raise DataError(f"{name} is {value!r:.60} where {word} is needed")
         return int(value) if kind is int else value
+    if is_dataclass(kind):
+        return value if isinstance(value, kind) else from_json(kind, value)  # type: ignore[arg-type]
     listed = get_origin(kind) is tuple
-    if isinstance(value, tuple if listed else Mapping):
+    if not listed and isinstance(value, Mapping):
         return value
     if listed and isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
-        return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
+        items = value.tolist() if isinstance(value, np.ndarray) else value
+        return tuple(_kept(item, get_args(kind)[0], name) for item in items)
     raise DataError(
         f"{name} is {value!r:.60} where a {'list' if listed else 'mapping'} is needed: a Parquet "
         "file of CascadeDataset.save is read by CascadeDataset.load"

@@ -23,7 +23,7 @@ def texts(reference: Any) -> list[str]:
 
 def names_another_option(question: str, answer: str, right: str) -> bool:
     """Whether an answer gives the text of another option than the right letter's."""
-    options = dict(re.findall(r"^([A-E])\) (.+)$", question, flags=re.MULTILINE))
+    options = dict(re.findall(r"^([A-J])\) (.+)$", question, flags=re.MULTILINE))
     if right not in options or mentions(answer, options[right]):
         return False
     return any(mentions(answer, text) for text in options.values())

@@ -165,10 +165,15 @@ class Journal:
 
         Raises:
             OSError: it could not be written; the journal is as it was.
+            DataError: it holds what could not be read again; the journal is as it was.
         """
         at = {"key": entry.key, "model": entry.model, "sample": entry.sample}
         kind = "answer" if isinstance(entry.result, Answer) else "failure"
-        lines: list[Any] = [{**at, kind: to_json(entry.result)}]
+        try:
+            lines: list[Any] = [{**at, kind: to_json(entry.result)}]
+        except DataError as error:
+            asked = f"{entry.model!r} to {query.text!r:.80}"
+            raise DataError(f"the {kind} of {asked} cannot be written: {error}") from error
         if entry.key not in self._known:
             lines.insert(0, {"key": entry.key, "query": to_json(query)})
         self._write(lines)

@@ -28,6 +28,8 @@ __all__ = ["Payoff", "Payoffs", "does_it_pay"]
 _BUDGETS = 17
 #: Least queries before "no difference" says more than that they were few.
 _FEW = 100
+#: Differences up to this are those of rounding, and neither better nor worse.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +222,8 @@ class _Judge:
             spent = sample.means(self._plays[name].cost[:, -1:])[:, 0]
             ours = sample.means(self._plays[name].quality[:, -1:])[:, 0]
             cost, theirs = float(spent[0]), self._mixing(spent)
-        gain = sample.interval(ours - theirs)
-        saving = sample.interval(1.0 - sample.parity(name))
+        gain = sample.interval(_level(ours - theirs))
+        saving = sample.interval(_level(1.0 - sample.parity(name)))
         pays = gain.is_above_zero
         words = self._finding(gain, (float(ours[0]), float(theirs[0])), cost)
         words = f"{name} {'pays' if pays else 'does not pay'}: {words}. {self._saved(saving)}"
@@ -242,7 +244,7 @@ class _Judge:
         )
         if gain.is_above_zero:
             return words
-        if gain.high is not None and gain.high <= 0:
+        if gain.high is not None and gain.high < 0:
             return f"{words}, which is worse than not looking at the queries"
         few = " (and they are few)" if len(self._data) < _FEW else ""
         return f"{words}, which is no more than chance on {len(self._data)} queries{few}"
@@ -254,3 +256,7 @@ class _Judge:
         if saving.value <= 0:
             return f"To be as good as {best} alone it costs no less"
         return f"As good as {best} alone, it saves {saving:.0%} of that model's cost"
+
+
+def _level(differences: FloatArray) -> FloatArray:
+    return np.where(np.abs(differences) <= _ROUNDING, 0.0, differences)

@@ -12,10 +12,14 @@ import unicodedata
 from fractions import Fraction
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "NUMBER",
+    "UNSPACED",
     "bare",
     "chosen_letters",
     "code_blocks",
@@ -23,7 +27,9 @@ __all__ = [
     "final_number",
     "first_json",
     "first_object",
+    "last_boxed",
     "letters_stated",
+    "mentioned",
     "mentions",
     "number_value",
     "phrase",
@@ -31,11 +37,14 @@ __all__ = [
     "squeeze",
 ]
 
+# What stands after "^" is an exponent, of a unit mostly ("20 cm^2").
 NUMBER = (
-    r"(?<![\w.])[-+]?[$€£¥]?[-+]?"
+    r"(?<![\w.^])(?<!\^[-+])[-+]?[$€£¥]?[-+]?"
     r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?:[eE][-+]?\d{1,3}\b|/\d+)?(?![\d/])"
 )
+#: Letters and signs of scripts without spaces between words, as a range of a pattern.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _ANSWER_NUMBER = re.compile(
     r"\banswer\b(?:\s+(?:is|was|would be|should be))?[\s:=]*(?:about |exactly )?(" + NUMBER + ")",
     re.IGNORECASE,
@@ -57,7 +66,9 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _EDGES = " \t\r\n\"'`*_.,;:!?“”‘’«»()[]{}"  # noqa: RUF001 - typographic quotes are meant
-_MARKUP = re.compile(r"\*\*|__|`|\\boxed|\\[()\[\]]")
+_MARKUP = re.compile(
+    r"\*\*|__|`|\\boxed|\\[()\[\]]|\\(?=[%$])|\\(?:text|mathrm|mathbf|textbf)(?=\{)"
+)
 _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r"\n[ \n]*\n ?")
 _FENCED = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
@@ -68,7 +79,14 @@ _POWER = re.compile(
     r"\(?([-+]?\d{1,3})\b\)?"
 )
 _RAISED = re.compile(r"(?<=10)[\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{1,3}")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _UNITS = re.compile(r"[,$€£¥\s]")
+# Spaces that no one puts between two numbers, and what LaTeX writes for them and for a comma.
+_THOUSANDS = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\,|\{,\})(?=\d{3}(?!\d))")
+_TWO_NUMBERS = re.compile(r"\d\s+(?!\d{3}(?!\d))\d")
+_FRACTION = re.compile(r"\\[dt]?frac(?:\{(\d+)\}\{(\d+)\}|(\d)(\d))")
+_BEFORE_FRACTION = re.compile(r"(?<=\d)(?=\\[dt]?frac|[\u00bc-\u00be\u2150-\u215e])")
+_MIXED = re.compile(r"(?<![\w.,/])(\d{1,9}) (\d{1,4})/(\d{1,4})(?![\d/])")
 _HUGE = re.compile(r"[eE][-+]?\d{4,}$")
 _LONGEST_NUMBER = 400
 # Each start may be followed to the end of the text before it turns out to be none.
@@ -87,12 +105,23 @@ def excerpt(text: str, most: int = 10_000) -> str:
 def plain(text: str) -> str:
     """The text without markup, in one Unicode form, with runs of whitespace squeezed.
 
-    A power of ten, and a number times one, is written as "1e8" and "3e8".
+    A power of ten, and a number times one, is written as "1e8" and "3e8"; a fraction, of LaTeX or
+    Unicode or with a whole number before it, as "3/2".
     """
-    text = unicodedata.normalize("NFKC", _RAISED.sub(r"^\g<0>", text))
-    text = text.replace("\N{MINUS SIGN}", "-")
-    text = _MARKUP.sub("", text).replace("{", " ").replace("}", " ")
-    return _POWER.sub(lambda m: f"{'e' if m[1] else '1e'}{m[2]}", squeeze(text)).strip()
+    text = _THOUSANDS.sub(",", _RAISED.sub(r"^\g<0>", text))
+    text = _FRACTION.sub(
+        lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", _BEFORE_FRACTION.sub(" ", text)
+    )
+    text = unicodedata.normalize("NFKC", text).replace("\N{FRACTION SLASH}", "/")
+    text = text.replace("\N{MINUS SIGN}", "-").replace("^{", "^")
+    text = squeeze(_MARKUP.sub("", text).replace("{", " ").replace("}", " "))
+    text = _POWER.sub(lambda m: f"{'e' if m[1] else '1e'}{m[2]}", text)
+    return _MIXED.sub(_one_fraction, text).strip()
+
+
+def _one_fraction(mixed: re.Match[str]) -> str:
+    whole, part, parts = map(int, mixed.groups())
+    return f"{whole * parts + part}/{parts}" if part < parts else mixed[0]
 
 
 def squeeze(text: str) -> str:
@@ -131,15 +160,39 @@ def phrase(text: str) -> str:
 
 
 def mentions(answer: str, text: str) -> bool:
-    """Whether the answer has the text in it, as whole words."""
-    words = re.escape(phrase(text))
-    return bool(words) and bool(
-        re.search(rf"(?<![\w-]){words}(?:'s)?(?![\w-])", phrase(answer).replace(" '", " "))
-    )
+    """Whether the answer has the text in it, as whole words where words are told apart."""
+    words = phrase(text)
+    return bool(words) and _whole(words).search(_spoken(answer)) is not None
+
+
+def mentioned(answer: str, texts: Iterable[str]) -> set[str]:
+    """Those of the texts, in the form of `phrase`, that the answer has in it.
+
+    A text inside of a longer one that is there is not: "spam" in "not spam".
+    """
+    rest, found = _spoken(answer), set()
+    for words in sorted({phrase(text) for text in texts} - {""}, key=len, reverse=True):
+        rest, times = _whole(words).subn("\n", rest)
+        if times:
+            found.add(words)
+    return found
+
+
+def _spoken(answer: str) -> str:
+    return phrase(answer).replace(" '", " ")
+
+
+def _whole(words: str) -> re.Pattern[str]:
+    # Where no spaces are written between words, nothing tells where one ends.
+    before = "" if _UNSPACED.match(words[0]) else r"(?<![\w-])"
+    after = "" if _UNSPACED.match(words[-1]) else r"(?:'s)?(?![\w-])"
+    return re.compile(f"{before}{re.escape(words)}{after}")
 
 
 def number_value(text: str) -> Fraction | None:
     """The number a text is, if it is one: "$1,200.50", "3/4", "25%" (a quarter)."""
+    if _TWO_NUMBERS.search(text):
+        return None
     cleaned = _UNITS.sub("", text)
     if len(cleaned) > _LONGEST_NUMBER or _HUGE.search(cleaned):  # an exponent can ask for gigabytes
         return None
@@ -166,6 +219,20 @@ def final_number(text: str) -> str | None:
         return subject[1]
     numbers = _ANY_NUMBER.findall(text)
     return numbers[-1] if numbers else None
+
+
+def last_boxed(text: str) -> str | None:
+    r"""What the last `\boxed{...}` holds; None where there is none, or it is not closed."""
+    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
+    if start < 0:
+        return None
+    start = text.index("{", start) + 1
+    depth = 1
+    for brace in re.finditer(r"[{}]", text[start:]):
+        depth += 1 if brace[0] == "{" else -1
+        if not depth:
+            return text[start : start + brace.start()].replace("{,}", ",")
+    return None
 
 
 def letters_stated(text: str, last: str = "E") -> list[str]:

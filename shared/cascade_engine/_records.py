@@ -178,14 +178,21 @@ def _mapping(value: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 
 def _written(value: Any, hint: Any, where: str) -> Any:
-    if value is None:
+    """A value as JSON; what `_read` would refuse is refused before it is on disk."""
+    inner = _inner(hint)
+    if value is None and inner is not hint:
         return None
     if is_dataclass(value):
         return to_json(value)
-    element = _element(_inner(hint))
-    if element is not None and isinstance(value, (tuple, list)):
-        return [_written(item, element, where) for item in value]
-    return plain(value, where)
+    if is_dataclass(inner):
+        raise DataError(f"{where} must be a {inner.__name__}, not {value!r:.80}")  # type: ignore[union-attr]
+    element = _element(inner)
+    if element is None:
+        _check_scalar(value, inner, where)
+        return plain(value, where)
+    if not isinstance(value, (tuple, list)):
+        raise DataError(f"{where} must be a list, not {value!r:.80}")
+    return [_written(item, element, where) for item in value]
 
 
 def _read(value: Any, hint: Any, where: str) -> Any:
@@ -200,10 +207,14 @@ def _read(value: Any, hint: Any, where: str) -> Any:
             raise DataError(f"{where} must be a list, not {value!r:.80}")
         return tuple(_read(item, element, where) for item in value)
     read = restored(value)
-    scalar = _SCALARS.get(inner)
-    if scalar is not None and (not isinstance(read, scalar) or isinstance(read, bool)):
-        raise DataError(f"{where} must be {inner.__name__}, not {read!r:.80}")
+    _check_scalar(read, inner, where)
     return read
+
+
+def _check_scalar(value: Any, kind: Any, where: str) -> None:
+    scalar = _SCALARS.get(kind)
+    if scalar is not None and (not isinstance(value, scalar) or isinstance(value, bool)):
+        raise DataError(f"{where} must be {kind.__name__}, not {value!r:.80}")
 
 
 def _inner(hint: Any) -> Any:

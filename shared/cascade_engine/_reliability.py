@@ -95,7 +95,8 @@ def measure_reliability(
         model: goes into the record.
 
     Raises:
-        DataError: not as many of both, none at all, or one that is not finite.
+        DataError: not as many of both, none at all, one that is not finite, or a quality outside
+            [0, 1].
         ConfigurationError: fewer than one bin.
     """
     if not is_whole(bins) or bins < 1:
@@ -105,6 +106,8 @@ def measure_reliability(
         raise DataError("no estimates given: there is nothing to compare with the quality")
     expected = check_table("estimate", [estimate], (1, count))[0]
     true = check_table("quality", [quality], (1, count))[0]
+    if true.min() < 0 or true.max() > 1:
+        raise DataError(f"quality runs from {true.min():g} to {true.max():g}: rescale it to [0, 1]")
     which = _bins(expected, bins)
     size = np.bincount(which).astype(float)
     mean, came = (np.bincount(which, values) / size for values in (expected, true))

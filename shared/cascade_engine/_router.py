@@ -241,7 +241,10 @@ class CascadeRouter:
         believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
         new._advising = expecting(self.advisers, self.samples, data)  # noqa: SLF001  its own class
         seen = new.quality.fitted_evidence(data)
-        later = EstimatedBeliefs(new.quality, seen, new.cost.predict(data.queries))
+        # What is expected of a query seen leans towards its cost, and what others say of it away:
+        # the mean of all others is against it. Halfway between a budget is kept.
+        halfway = (new.cost.predict(data.queries) + expected) / 2
+        later = EstimatedBeliefs(new.quality, seen, halfway)
         advice = advice_paid(self.advisers, self.samples, data)
         new._data = _Fit(believe, later, data.quality, data.cost, advice)  # noqa: SLF001
         new._tune(self.strategy)  # noqa: SLF001

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cascade_engine._reading import bare, phrase
+from cascade_engine._reading import UNSPACED, bare, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +26,9 @@ __all__ = [
 
 # A date, a time or a number is one word, as is a name with an apostrophe in it. What is written
 # without spaces between words is taken sign by sign.
-_SIGNS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"-?\d+(?:[.,:/-]\d+)*|[{_SIGNS}]|(?:(?![{_SIGNS}])[^\W\d_])+(?:'[^\W\d_]+)?")
+_WORD = re.compile(
+    rf"-?\d+(?:[.,:/-]\d+)*|[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W\d_])+(?:'[^\W\d_]+)?"
+)
 _ECHO = re.compile(r"[^\n]{1,200}?\b(?:is|are|was|were|be|called)\b:?\s+(?=\S)")
 _MARKED_LETTER = re.compile("[\u0300-\u036f]")
 _STOP_WORDS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine._arrays import is_number
+from cascade_engine._arrays import generator, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def split_rows(
     to their fractions as the clusters allow.
 
     Raises:
-        ConfigurationError: the fractions are not positive, or do not add up to 1.
+        ConfigurationError: the fractions are not positive, or do not add up to 1, or a seed that
+            cannot be.
         DataError: there are fewer clusters than parts.
     """
     shares = list(fractions) if not is_number(fractions) else []
@@ -39,7 +40,7 @@ def split_rows(
         raise DataError(
             f"{len(found)} distinct groups of queries cannot be split into {len(shares)} parts"
         )
-    order = np.random.default_rng(seed).permutation(len(found))
+    order = generator(seed).permutation(len(found))
     wanting = np.array(shares) * len(texts)
     parts: list[list[int]] = [[] for _ in shares]
     for left, at in zip(

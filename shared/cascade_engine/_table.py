@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade_engine._arrays import FloatArray, check_names, check_table
 from cascade_engine._splitting import split_rows
-from cascade_engine._types import Answer, Query
+from cascade_engine._types import Answer, Query, ToolCall, Usage
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +20,15 @@ __all__ = ["COLUMNS", "CompleteTable", "as_queries"]
 
 #: What a row may have besides its query and its answers.
 COLUMNS = ("references", "ids", "groups", "metadata", "samples")
+
+#: How far rounding may take quality out of [0, 1].
+_ROUNDING = 1e-9
+#: What fields of an answer must be, where they are not None, and what to give in place of others.
+_KINDS: dict[str, tuple[Any, str]] = {
+    "usage": (Usage, "Usage(input_tokens, output_tokens)"),
+    "finish_reason": (str, "a text"),
+    "logprobs": ((tuple, list, np.ndarray), "a tuple of numbers"),
+}
 
 
 def as_queries(queries: Sequence[Query | str]) -> list[Query]:
@@ -45,6 +54,19 @@ def _check_answers(what: str, rows: Sequence[Sequence[object]]) -> None:
                     f"the {what} of query {number} must be of the kind Answer, with a text, not "
                     f"{answer!r:.80}"
                 )
+            _check_fields(f"the {what} of query {number}", answer)
+
+
+def _check_fields(whose: str, answer: Answer) -> None:
+    for name, (kind, word) in _KINDS.items():
+        value = getattr(answer, name)
+        if value is not None and not isinstance(value, kind):
+            raise DataError(f"{whose} have {value!r:.80} for their {name}: give {word}, or None")
+    if not all(isinstance(call, ToolCall) for call in answer.tool_calls):
+        raise DataError(
+            f"{whose} have {answer.tool_calls!r:.80} for their tool_calls: give a tuple of "
+            "ToolCall(name, arguments)"
+        )
 
 
 class CompleteTable:
@@ -128,11 +150,11 @@ class CompleteTable:
             seen.add(name)
 
     def _check_range(self) -> None:
-        if self.quality.min() < 0 or self.quality.max() > 1:
-            raise DataError(
-                f"quality runs from {self.quality.min():g} to {self.quality.max():g}: rescale it "
-                "to [0, 1]"
-            )
+        low, high = self.quality.min(), self.quality.max()
+        if low < -_ROUNDING or high > 1 + _ROUNDING:
+            raise DataError(f"quality runs from {low:g} to {high:g}: rescale it to [0, 1]")
+        if low < 0 or high > 1:  # a mean of scores, say
+            self.quality = np.clip(self.quality, 0.0, 1.0)
         if self.cost.min() < 0:
             raise DataError(f"a cost is negative: {self.cost.min():g}")
 

@@ -24,6 +24,8 @@ from cascade_engine._reading import (
     chosen_letters,
     final_number,
     first_object,
+    last_boxed,
+    mentioned,
     mentions,
     number_value,
     phrase,
@@ -33,16 +35,20 @@ from cascade_engine._reading import (
 Reference: TypeAlias = Any
 """Whatever a grader compares an answer with: text, a number, a list or a mapping."""
 
+_LETTER = "[A-J]"
+
 Grader: TypeAlias = Callable[[str, str, Reference], float]
 """A function ``(question, answer, reference) -> score`` with a score in [0, 1]."""
 
 
 def number(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
-    """Score 1.0 if the final number of the answer equals the reference.
+    r"""Score 1.0 if the final number of the answer equals the reference.
 
     Thousands separators, signs, decimals, fractions such as ``3/4``, currency signs and trailing
     units are understood; a percent sign counts as a unit, so ``25%`` equals 25, and also equals a
-    reference of ``0.25`` or ``"1/4"``. The first of these rules that finds a number decides:
+    reference of ``0.25`` or ``"1/4"``. Fractions of LaTeX and Unicode count too, as do mixed ones
+    (``1 1/2``); exponents, as in ``20 cm^2``, do not. Of an answer with a LaTeX ``\boxed{}`` the
+    last of these counts. The first of these rules that finds a number decides:
 
     1. the last number that follows "answer is" or "answer:",
     2. an answer that begins with a lone number, such as ``42``, ``12 apples`` or
@@ -59,9 +65,10 @@ def number(question: str, answer: str, reference: Reference) -> float:  # noqa: 
     Returns:
         1.0 or 0.0.
     """
-    text = plain(answer)
+    boxed = plain(last_boxed(answer) or "")
+    text = boxed if final_number(boxed) else plain(answer)
     found = final_number(text)
-    expected = number_value(str(reference))
+    expected = number_value(plain(str(reference)))
     if found is None or expected is None:
         return 0.0
     matches = [number_value(found)]
@@ -125,29 +132,35 @@ def contains(question: str, answer: str, reference: Reference) -> float:  # noqa
 
 
 def choice(question: str, answer: str, reference: Reference) -> float:
-    """Score 1.0 if the answer chooses the reference letter, A to E.
+    r"""Score 1.0 if the answer chooses the reference letter, A to J.
 
-    Understood are a leading letter (``B``, ``b)``, ``(B)``, ``**B**``, ``B. Paris``,
-    ``B: because ...``) and a phrase such as "The answer is B" or "option B". The article "A" in
-    prose is no choice, and an answer that chooses two different letters scores 0.0. If the
-    question lists its options as ``A) text``, one a line, then an answer that gives the right
-    letter with the text of another option scores 0.0 as well.
+    Understood are a letter that is the whole answer or stands in a LaTeX ``\boxed{}``, a leading
+    one (``B``, ``b)``, ``(B)``, ``**B**``, ``B. Paris``, ``B: because ...``) and a phrase such as
+    "The answer is B" or "option B". The article "A" in prose is no choice, and an answer that
+    chooses two different letters scores 0.0. If the question lists its options as
+    ``A) text``, one a line, then an answer that gives the right letter with the text of another
+    option scores 0.0 as well.
 
     Args:
         question: The question, for the texts of its options.
         answer: The answer of the model.
-        reference: The letter.
+        reference: The letter, such as ``"B"`` or ``"(B)"``.
 
     Returns:
         1.0 or 0.0.
     """
-    right = str(reference).strip().upper()
-    chosen = chosen_letters(plain(answer)) == {right}
+    right = bare(str(reference)).upper()
+    # Beyond E letters are read as far as the right one: "I" is a word, mostly.
+    last = max("E", right) if re.fullmatch(_LETTER, right) else "E"
+    said = plain(last_boxed(answer) or answer)
+    chosen = bare(said).upper() == right or chosen_letters(said, last) == {right}
     return float(chosen and not names_another_option(question, answer, right))
 
 
 def label(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
     """Score 1.0 if the answer names the reference label and no other label of the set.
+
+    A label inside of a longer one that is named is not named: "spam" in "not spam".
 
     Args:
         question: Not used.
@@ -158,10 +171,7 @@ def label(question: str, answer: str, reference: Reference) -> float:  # noqa: A
         1.0 or 0.0.
     """
     right = phrase(reference["label"])
-    named = {phrase(text) for text in reference["labels"] if mentions(answer, text)}
-    if mentions(answer, right):
-        named.add(right)
-    return float(named == {right})
+    return float(mentioned(answer, [right, *reference["labels"]]) == {right})
 
 
 def sequence(question: str, answer: str, reference: Reference) -> float:  # noqa: ARG001 - one signature
@@ -209,9 +219,9 @@ def best_match(question: str, answer: str, reference: Reference) -> float:
 
     A mapping with ``label`` and ``labels`` goes to ``label``, one with ``accept`` to
     ``contains``, any other mapping to ``json_fields``. A number, or text that reads as one, goes
-    to ``number``, a single capital letter A to E to ``choice``. Other text, or a list of accepted
-    texts, goes to ``contains``, or to ``exact`` if it is one character long. Truth values are
-    compared as the labels yes and no, or true and false.
+    to ``number``, a single capital letter A to J, or one in parentheses, to ``choice``. Other text,
+    or a list of accepted texts, goes to ``contains``, or to ``exact`` if it is one character long.
+    Truth values are compared as the labels yes and no, or true and false.
 
     Args:
         question: The question.
@@ -267,9 +277,9 @@ def _by_shape(reference: Reference) -> Grader:
     if isinstance(reference, list | tuple):
         return contains
     text = str(reference).strip()
-    if number_value(text) is not None:
+    if number_value(plain(text)) is not None:
         return number
-    if re.fullmatch(r"[A-E]", text):
+    if re.fullmatch(rf"\(?{_LETTER}\)?", text):
         return choice
     return exact if len(text) == 1 else contains
 

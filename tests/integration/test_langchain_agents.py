@@ -179,6 +179,21 @@ def test_history_is_summarised(cascades):
     assert shown.count("answers") == 1
 
 
+def test_a_history_too_long_to_be_summarised_at_once_is_cut(cascades):
+    def script(request):
+        if len(str(request["messages"])) > 9000:
+            return Reply.error(400, code="context_length_exceeded")
+        return plain(request)
+
+    llm = cascades.make(script)
+    middleware = SummarizationMiddleware(
+        llm, trigger=("messages", 4), keep=("messages", 1), trim_tokens_to_summarize=None
+    )
+    history = [("human", "a" * 3000), ("ai", "b" * 3000), ("human", "c" * 3000), ("human", ASKED)]
+    state = create_agent(llm, [], middleware=[middleware]).invoke({"messages": history})
+    assert state["messages"][-1].text == f"{cascades.answering} answers: {ASKED}"
+
+
 def test_history_is_summarised_at_a_share_of_what_the_children_can_read(cascades):
     llm = cascades.make(options={"profile": {"max_input_tokens": 60}})
     middleware = SummarizationMiddleware(llm, trigger=("fraction", 0.5), keep=("messages", 1))

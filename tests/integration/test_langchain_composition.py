@@ -246,6 +246,16 @@ async def test_rate_limits(cascades):
     assert each_child.count == sum(cascades.rounds(3))
 
 
+async def test_rate_limits_of_forms(cascades):
+    limiter = Turns()
+    schema = {"title": "look", "type": "object", "properties": {"where": {"type": "string"}}}
+    form = cascades.make(rate_limiter=limiter).with_structured_output(
+        schema, method="function_calling"
+    )
+    assert form.invoke("Hi") == await form.ainvoke("Hi") == {"where": "Hi"}
+    assert limiter.count == 2
+
+
 @pytest.mark.parametrize("switch", [True, "tool_calling"])
 async def test_streaming_switched_off(cascades, switch):
     llm = cascades.make(disable_streaming=switch)

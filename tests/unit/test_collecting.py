@@ -595,3 +595,31 @@ def test_queries_inputs_and_keys_may_come_one_by_one(gather):
     )
     assert [found.answers(row, "m")[0].text for row in range(2)] == ["small: x", "small: y"]
     assert found.keys == ["k", "l"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Answer(None, cost=1.0), "'small' returned an Answer with None for its text"),
+        (Answer("x", cost=float("nan")), "call to 'small' is given as nan"),
+        (Answer("x", cost=-1.0), "call to 'small' is given as -1.0"),
+        (Answer("x", cost="1"), "call to 'small' is given as '1'"),
+        (Answer("x", cost=1.0, logprobs=(None,)), "answer of 'small' to 'question 2' cannot"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_spoils_no_journal(gather, tmp_path, given, said):
+    path = tmp_path / "journal.jsonl"
+
+    def small(query):
+        return given if query.text == QUERIES[2] else Answer("fine", cost=1.0)
+
+    with pytest.raises((ConfigurationError, DataError), match=said):
+        gather({"small": small}, path=path, max_concurrency=1)
+    mended = Model()
+    assert not gather({"small": mended}, path=path).missing()
+    assert mended.asked == QUERIES[2:]
+
+
+def test_latencies_that_are_none_are_refused_as_costs(gather):
+    with pytest.raises(ConfigurationError, match="given as nan"):
+        gather({"m": lambda _: Answer("x", seconds=float("nan"))}, charge="seconds", max_cost=9)

@@ -277,3 +277,33 @@ class TestSplit:
     def test_bad_fractions_are_refused(self, fractions, error, message):
         with pytest.raises(error, match=message):
             self.data(["a", "A "]).split(fractions)
+
+
+def test_quality_may_be_out_of_range_by_rounding_alone():
+    data = dataset(quality=[[1 + 4e-16, -1e-17], *QUALITY[1:]])
+    assert data.quality[0].tolist() == [1.0, 0.0]
+    with pytest.raises(DataError, match=r"quality runs from 0 to 1\.001"):
+        dataset(quality=[[1.001, 0.0], *QUALITY[1:]])
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "a", None])
+def test_seeds_that_cannot_be_are_told(seed):
+    with pytest.raises(ConfigurationError, match=f"seed must be a whole number.*{seed!r}"):
+        dataset().split((0.5, 0.5), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"usage": {"input_tokens": 3}}, r"usage: give Usage\(input_tokens"),
+        ({"finish_reason": 5}, "have 5 for their finish_reason: give a text"),
+        ({"logprobs": -1.0}, "have -1.0 for their logprobs: give a tuple of numbers"),
+        ({"tool_calls": ({"name": "f"},)}, "their tool_calls: give a tuple of ToolCall"),
+    ],
+)
+def test_fields_of_another_kind_are_refused_by_name(fields, said):
+    answers = [ANSWERS[0], [Answer("x", **fields), ANSWERS[1][1]], ANSWERS[2]]
+    with pytest.raises(DataError, match=f"the answers of query 1 .*{said}"):
+        dataset(answers=answers)
+    with pytest.raises(DataError, match=f"the samples of query 0 .*{said}"):
+        dataset(samples=[[[Answer("x", **fields)], []], [[], []], [[], []]])

@@ -252,6 +252,21 @@ class TestFrames:
             cost=lambda m, a: 1,
         ).quality.tolist() == [[0], [1]]
 
+    def test_calls_of_tools_may_be_mappings(self):
+        frame = dataset(samples=None).to_pandas()
+        frame["tool_calls"] = [[{"name": "f", "arguments": {"x": 1}}]] * len(frame)
+        back = CascadeDataset.from_pandas(frame)
+        assert back.answers[0][0].tool_calls == (ToolCall("f", {"x": 1}),)
+        frame["tool_calls"] = [[{"name": "f", "args": {}}]] * len(frame)
+        with pytest.raises(DataError, match="ToolCall has no field 'args'"):
+            CascadeDataset.from_pandas(frame)
+
+    def test_items_of_lists_are_checked(self):
+        frame = dataset(samples=None).to_pandas()
+        frame["logprobs"] = [[None, -1.0]] * len(frame)
+        with pytest.raises(DataError, match="logprobs is None where a number is needed"):
+            CascadeDataset.from_pandas(frame)
+
     def test_holes_are_told_or_dropped(self):
         frame = dataset(samples=None).to_pandas().drop(index=[1])
         with pytest.raises(

@@ -218,6 +218,8 @@ def test_what_cannot_be_compared_is_refused(router, data, summary):
         drift(router, fresh, reference=replace(summary, models=("a", "b")))
     with pytest.raises(ConfigurationError, match="not list"):
         drift(router, fresh, reference=[])
+    with pytest.raises(DataError, match="not a single string"):
+        drift(router, "one question, and a long one at that", reference=summary)
     with pytest.raises(ConfigurationError, match="traces or queries, not int"):
         drift(router, [1] * 30, reference=summary)
     for alpha in (0, 1, "x", math.nan):

@@ -383,6 +383,12 @@ def test_what_cannot_be_evaluated_is_refused(router, held_out):
         evaluate({"": router}, held_out)
     with pytest.raises(ConfigurationError, match="replications"):
         evaluate(router, held_out, replications=0)
+    with pytest.raises(ConfigurationError, match=r"seed must be a whole number .* not -1"):
+        evaluate(router, held_out, budgets=[], replications=1, seed=-1)
+    with pytest.raises(ConfigurationError, match="router 'mine' must be a CascadeRouter, not 5"):
+        evaluate({"mine": 5}, held_out)
+    with pytest.raises(DataError, match=r"the data must be a CascadeDataset, not \['q'\]"):
+        evaluate(router, ["q"])
 
 
 def test_who_was_not_evaluated_cannot_be_asked_about(evaluation):

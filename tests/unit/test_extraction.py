@@ -435,3 +435,19 @@ def test_a_matrix_of_nine_short_answers_takes_about_a_millisecond():
         return time.process_time() - start
 
     assert min(matrix() for _ in range(30)) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"The answer is $\frac{3}{4}$.", "0.75"),
+        ("1 1/2", "1.5"),
+        ("It is 1\u00bd.", "1.5"),
+        ("The area is 20 cm^2.", "20"),
+        (r"\boxed{1\frac{1}{2}}", "1.5"),
+        ("1\u202f200 people", "1200"),
+    ],
+)
+def test_numbers_as_mathematics_writes_them(text, value):
+    assert number("How much is it?", text) == value
+    assert automatic("How much is it?", text) == value

@@ -357,3 +357,102 @@ def test_the_registry_knows_every_public_grader(name):
 def test_an_unknown_grader_names_the_value_and_the_remedy():
     with pytest.raises(ValueError, match=r"Unknown grader 'fuzzy'\. Use one of .*number.*function"):
         graders.grader("fuzzy")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        (r"\frac{3}{4}", "0.75"),
+        (r"$-\dfrac{1}{2}$", "-0.5"),
+        (r"\boxed{\frac12}", "1/2"),
+        (r"\boxed{1\frac{1}{2}}", 1.5),
+        ("1 1/2 cups", 1.5),
+        ("You need 1\u00bd cups.", 1.5),
+        ("\u00be", "3/4"),
+        ("0.75", r"\frac{3}{4}"),
+        ("1.5", "1 1/2"),
+        ("The area is 20 cm^2.", 20),
+        (r"$20 \text{ m/s}^{2}$", 20),
+        ("9.8 m s^-2", 9.8),
+        (r"\boxed{20\text{ cm}^2}", 20),
+        ("1\u202f200\u202f000 people", 1_200_000),
+        ("$1{,}200$", 1200),
+        (r"1\,200", 1200),
+        (r"\boxed{50\%}", "50%"),
+        (r"It is \$20.", 20),
+        (r"So \boxed{42} after 3 days.", 42),
+    ],
+)
+def test_numbers_as_mathematics_writes_them(answer, reference):
+    assert graders.number("", answer, reference) == 1.0
+    assert graders.best_match("", answer, reference) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        (r"\frac{3}{4}", 4),
+        ("20 cm^2", 2),
+        ("1 1/2", "1/2"),
+        ("1\u00bd", "11/2"),
+        ("5 1/2", "51/2"),
+        (r"\boxed{42} after 3 days", 3),
+    ],
+)
+def test_a_part_of_a_number_is_not_the_number(answer, reference):
+    assert graders.number("", answer, reference) == 0.0
+
+
+def test_two_numbers_are_no_number():
+    assert graders.best_match("", "12 15", "12 15") == 1.0
+    assert graders.best_match("", "1215", "12 15") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "score"),
+    [
+        ("G) Lima", "G", 1.0),
+        ("The answer is (J).", "J", 1.0),
+        ("**H**", "H", 1.0),
+        ("G or F", "G", 0.0),
+        ("I think it is B", "I", 0.0),
+        ("(B)", "(B)", 1.0),
+        ("The answer is a riddle: (B)", "(A)", 0.0),
+        ("the answer is b", "B", 1.0),
+        ("[B]", "B", 1.0),
+        (r"$\boxed{\text{B}}$", "B", 1.0),
+        (r"A) is wrong, so \boxed{B}.", "B", 1.0),
+        (r"\boxed{\text{(B)}}", "A", 0.0),
+    ],
+)
+def test_letters_beyond_e_and_in_brackets(answer, reference, score):
+    assert graders.best_match("", answer, reference) == score
+
+
+@pytest.mark.parametrize(
+    ("answer", "label", "score"),
+    [
+        ("not spam", "not spam", 1.0),
+        ("It is NOT SPAM.", "not spam", 1.0),
+        ("not spam", "spam", 0.0),
+        ("spam", "spam", 1.0),
+        ("spam", "not spam", 0.0),
+        ("spam, or not spam?", "not spam", 0.0),
+    ],
+)
+def test_a_label_may_hold_another(answer, label, score):
+    reference = {"label": label, "labels": ["spam", "not spam"]}
+    assert graders.label("", answer, reference) == score
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "score"),
+    [
+        ("\u7b54\u6848\u662f\u5317\u4eac\u3002", "\u5317\u4eac", 1.0),
+        ("\u6771\u4eac\u3067\u3059", "\u6771\u4eac", 1.0),
+        ("\u7b54\u6848\u662f\u4e0a\u6d77\u3002", "\u5317\u4eac", 0.0),
+        ("Parisian", "Paris", 0.0),
+    ],
+)
+def test_scripts_without_spaces_have_no_word_ends(answer, reference, score):
+    assert graders.best_match("", answer, reference) == score

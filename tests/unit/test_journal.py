@@ -200,3 +200,26 @@ def test_settings_must_be_writable(path):
     with pytest.raises(DataError, match="is a object, which cannot be written"):
         Journal(path, ["m"], {"client": object()})
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (Answer("x", logprobs=(None, -1.0)), "logprobs must be float, not None"),
+        (Answer("x", logprobs=-1.0), "logprobs must be a list, not -1.0"),
+        (Answer("x", usage=Usage(3.0, 4)), "input_tokens must be int, not 3.0"),
+        (Answer("x", usage={"input_tokens": 3}), "usage must be a Usage"),
+        (Answer("x", tool_calls=({"name": "f"},)), "tool_calls must be a ToolCall"),
+        (Answer("x", finish_reason=5), "finish_reason must be str, not 5"),
+        (Answer(None), "text must be str, not None"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(path, bad, said):
+    write(path)
+    before = path.read_bytes()
+    with Journal(path, ["m"]) as journal:
+        with pytest.raises(DataError, match=rf"the answer of 'm' to 'why\?' .*{said}"):
+            journal.append(Query("why?"), Entry("k", "m", 0, bad))
+        journal.append(Query("why?"), Entry("k", "m", 0, ANSWER))
+    assert path.read_bytes().startswith(before)
+    assert len(read_journal(path).entries) == 4

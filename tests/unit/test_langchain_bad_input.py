@@ -93,6 +93,9 @@ def test_what_was_built_in_is_not_assigned_in_vain(fakes, field, value, remedy):
     with pytest.raises(ConfigurationError, match=f"{field} cannot be assigned.*{remedy}"):
         setattr(llm, field, value)
     assert getattr(llm, field) is before
+    with pytest.raises(ConfigurationError, match=f"{field} cannot be assigned.*{remedy}"):
+        llm.model_copy(update={"temperature": 0.5, field: value})
+    assert llm.model_copy(update={"temperature": 0.5}).temperature == 0.5
     llm.temperature = 0.5
     assert llm.temperature == 0.5
 

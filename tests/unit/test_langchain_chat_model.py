@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableGenerator, RunnableLambda
 
@@ -106,6 +108,20 @@ async def test_when_all_fail_each_childs_error_is_told(fakes, ask):
     with pytest.raises(AllModelsFailedError, match=r"(?s)weak.*no route.*strong.*too slow") as e:
         await ask(llm, "Hi")
     assert e.value.errors == errors
+
+
+async def test_a_conversation_too_long_for_all_is_said_to_be_so(fakes, ask):
+    long = fakes.Say("x", error=ContextOverflowError("9 tokens are too many"))
+    with pytest.raises(ContextOverflowError, match="9 tokens") as raised:
+        await ask(fakes.cascade(long, long), "Hi")
+    assert isinstance(raised.value, AllModelsFailedError)
+    assert list(raised.value.errors) == ["weak", "strong"]
+    again = copy.copy(raised.value)
+    assert (type(again), str(again)) == (type(raised.value), str(raised.value))
+    away = fakes.Say("x", error=TimeoutError("away"))
+    with pytest.raises(AllModelsFailedError, match="away") as raised:
+        await ask(fakes.cascade(long, away), "Hi")
+    assert not isinstance(raised.value, ContextOverflowError)
 
 
 async def test_a_child_that_returns_no_message_is_a_failure(fakes, ask):

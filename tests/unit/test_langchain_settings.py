@@ -9,14 +9,17 @@ import sys
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.messages import HumanMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 from pydantic import SecretStr, ValidationError
 
-from cascade_engine import ConfigurationError
+from cascade_engine import AllModelsFailedError, ConfigurationError
 from langchain_cascade import CascadeRoutingLLM
 from langchain_cascade._identity import digest, identify
 from langchain_cascade._profiles import common_profile
+from tests.helpers import whole
 
 STANDARD = {
     "temperature": 0.5,
@@ -110,6 +113,39 @@ async def test_a_passing_error_is_tried_again(fakes, no_pauses, way):
         weak = fakes.WholeChat(model_name="weak", script=Flaky(fakes, 2, error))
         made = (await ask(fakes.cascade(weak, max_retries=retries))).response_metadata["cascade"]
         assert made["models_run"] == ["strong"]
+
+
+async def test_so_is_one_of_a_final_step_while_nothing_was_shown(fakes, no_pauses, ask):
+    decisions = []
+
+    class Decisions(BaseCallbackHandler):
+        def on_custom_event(self, name, data, **kwargs):
+            decisions.append(name)
+
+    only = fakes.StreamChat(model_name="only", script=Flaky(fakes, 2, TimeoutError("slow")))
+    llm = CascadeRoutingLLM([only], max_retries=2)
+    message = await ask(llm, "Hi", {"callbacks": [Decisions()]})
+    assert message.text == "yes"
+    made = message.response_metadata["cascade"]
+    assert (made["models_run"], made["failures"]) == (["only"], [])
+    assert len(no_pauses) == 2
+    assert decisions.count("cascade_decision") == 2
+    only.script = Flaky(fakes, 2, TimeoutError("slow"))
+    with pytest.raises(AllModelsFailedError, match="slow"):
+        await ask(CascadeRoutingLLM([only], max_retries=1), "Hi")
+
+
+async def test_what_came_before_a_further_try_is_forgotten(fakes, no_pauses):
+    class Slow(fakes.StreamChat):
+        def pieces(self, messages):
+            start = AIMessageChunk("", usage_metadata=fakes.USAGE)
+            yield ChatGenerationChunk(message=start)
+            yield from super().pieces(messages)
+
+    only = Slow(model_name="only", script=Flaky(fakes, 1, TimeoutError("slow")))
+    message = whole(list(CascadeRoutingLLM([only], max_retries=1).stream("Hi")))
+    assert len(no_pauses) == 1
+    assert message.usage_metadata["total_tokens"] == 2 * fakes.USAGE["total_tokens"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,20 @@ async def test_the_record_is_on_the_last_chunk_alone(fakes, chunks):
         assert len({chunk.id for chunk in got}) == 1
 
 
+async def test_a_message_with_an_id_of_its_provider_keeps_it_to_the_end(fakes, chunks):
+    class Named(fakes.StreamChat):
+        def pieces(self, messages):
+            for piece in super().pieces(messages):
+                piece.message.id = "msg_1"
+                if "finish_reason" in piece.message.response_metadata:
+                    piece.message.chunk_position = "last"
+                yield piece
+
+    child = Named(model_name="only", script=fakes.Say("one two", 0.9))
+    got = await chunks(CascadeRoutingLLM([child]))
+    assert {chunk.id for chunk in got} == {"msg_1"}
+
+
 async def test_an_accepted_draft_is_shown_once(fakes, chunks):
     got = await chunks(fakes.cascade(fakes.Say("hello there", 0.99)))
     assert whole(got).text == "hello there"
@@ -130,6 +144,14 @@ async def test_a_failure_halfway_is_the_childs_own_error(fakes, fitted_router, c
     assert shown == ["one"]
     assert llm.models["strong"].log == []
     assert "cut off" in tracer.roots[0].error
+
+
+async def test_a_failure_halfway_is_not_tried_again(fakes, chunks):
+    said = fakes.Say("one two", error=TimeoutError("cut"), error_after=1)
+    llm = alone(fakes, said, max_retries=1)
+    with pytest.raises(TimeoutError, match="cut"):
+        await chunks(llm)
+    assert llm.models["only"].log == ["asked Hi", "said one"]
 
 
 async def test_a_stream_without_chunks_is_a_failure(fakes, chunks):

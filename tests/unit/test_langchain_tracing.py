@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
     BaseCallbackHandler,
     get_usage_metadata_callback,
 )
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 
@@ -191,6 +191,19 @@ class TestAskingAgain:
         again = llm.collect([self.chat()], progress=False)
         assert traces[0].key == again.keys[0]
         assert llm.collect(traces, progress=False).keys == [trace.key for trace in traces]
+
+    def test_what_no_model_is_told_makes_no_difference(self, build, log):
+        llm = build()
+        first = llm.invoke(self.chat())
+        call = {"name": "search", "args": {}, "id": "1"}
+        found = ToolMessage("Lima", tool_call_id="1", artifact=object())
+        chat = [*self.chat(), first, AIMessage("", tool_calls=[call]), found, ("human", "So?")]
+        llm.invoke(chat)
+        logged = read_traces(log.path)[1]
+        assert logged.input["messages"][4]["data"]["content"] == "Lima"
+        assert logged.input["messages"][4]["data"]["artifact"] is None
+        assert llm.collect([chat, logged], progress=False).keys == [logged.key] * 2
+        assert found.artifact is not None
 
     def test_questions_of_ones_own_are_found_in_the_log(self, build, log, scripted_server):
         llm = build(GOOD)

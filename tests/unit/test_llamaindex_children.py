@@ -8,6 +8,7 @@ import gc
 import json
 import math
 import threading
+import time
 
 import pytest
 
@@ -26,6 +27,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from openai.types.chat.chat_completion_message_tool_call import (
     ChatCompletionMessageToolCall,
@@ -304,6 +306,33 @@ def test_metadata_suits_every_child():
     assert CascadeRoutingLLM(roles[:1]).metadata.system_role is MessageRole.SYSTEM
 
 
+class Away(Costly):
+    """Its server is not there, for some time."""
+
+    model: str = "away"
+    is_away: bool = True
+
+    @property
+    def metadata(self):
+        if self.is_away:
+            raise ConnectionError("nobody there")
+        return super().metadata
+
+    def complete(self, prompt, **kwargs):
+        raise ConnectionError("nobody there")
+
+
+def test_a_child_that_is_away_tells_no_metadata_and_is_replaced():
+    away = Away()
+    llm = CascadeRoutingLLM([away, Costly(window=200)])
+    assert llm.metadata.context_window == 200
+    assert llm.predict(PromptTemplate("Hi")) == "yes"
+    away.is_away = False
+    assert llm.metadata.context_window == 100
+    with pytest.raises(ConnectionError, match="nobody there"):
+        CascadeRoutingLLM([Away()]).predict(PromptTemplate("Hi"))
+
+
 # Callbacks.
 
 
@@ -336,6 +365,22 @@ def test_handlers_that_a_child_has_from_the_settings_are_not_its_own():
         assert other.callback_manager is later
     finally:
         Settings._llm = Settings._callback_manager = None
+
+
+def test_cascades_that_share_a_child_lend_it_their_own_handlers_in_turn():
+    child = Costly()
+    first, second = (
+        CascadeRoutingLLM([child], callback_manager=CallbackManager([_Handler()])) for _ in "ab"
+    )
+    for llm in (first, second, first):
+        llm.complete("Hi")
+        assert child.callback_manager is llm.callback_manager
+    third = CascadeRoutingLLM([child], callback_manager=CallbackManager([_Handler()]))
+    third.complete("Hi")
+    assert child.callback_manager is third.callback_manager
+    own = child.callback_manager = CallbackManager([_Handler()])
+    first.complete("Hi")
+    assert child.callback_manager is own
 
 
 class _Handler:
@@ -576,6 +621,36 @@ async def test_streams_that_cannot_be_closed(kind):
     llm = CascadeRoutingLLM([Iterators(kind=kind)])
     assert [chunk.delta for chunk in llm.stream_chat(ASK)] == ["a", " b", ""]
     assert [chunk.delta async for chunk in await llm.astream_chat(ASK)] == ["a", " b", ""]
+
+
+class Silent(Costly):
+    """It does not stream."""
+
+    model: str = "silent"
+
+    def complete(self, prompt, **kwargs):
+        time.sleep(0.01)
+        return CompletionResponse(text="no stream", raw={"usage": {"output_tokens": 2}})
+
+    def stream_complete(self, prompt, **kwargs):
+        raise NotImplementedError
+
+
+async def test_a_child_that_does_not_stream_answers_in_one_piece():
+    llm = CascadeRoutingLLM([Odd(answer=None), Silent()])
+    astream = await llm.astream_complete("Hi")
+    for chunks in ([*llm.stream_complete("Hi")], [chunk async for chunk in astream]):
+        assert [chunk.delta for chunk in chunks] == ["no stream", ""]
+        (call,) = record(chunks[-1])["calls"]
+        assert (call["model"], call["output_tokens"]) == ("silent", 2)
+        assert call["seconds"] >= 0.01
+
+
+def test_a_draft_that_cannot_be_watched_is_taken_whole():
+    llm = CascadeRoutingLLM([Silent(), Costly()], abandon_below=0.1)
+    made = record(llm.complete("Hi"))
+    assert made["failures"] == []
+    assert made["calls"][0]["model"] == "silent"
 
 
 @pytest.mark.parametrize("answer", [None, "text", CompletionResponse(text="x")])

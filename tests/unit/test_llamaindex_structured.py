@@ -102,6 +102,15 @@ def test_the_draft_that_does_not_fit_is_paid_for(scripted_server):
     assert made["total_cost"] == pytest.approx(failure["cost"] + call["cost"])
 
 
+async def test_an_answer_about_log_probabilities_is_no_refusal_of_them(scripted_server):
+    """What does not fit is quoted in the error; it is not taken for the server's word."""
+    llm = cascade(scripted_server, "logprobs are no sum", OWN["words"])
+    llm.structured_predict(Sum, PROMPT, text=ASKED)
+    await llm.astructured_predict(Sum, PROMPT, text=ASKED)
+    asked = scripted_server.asked("weak")
+    assert [request["logprobs"] for request in asked] == [True, True]
+
+
 async def test_where_no_answer_fits_the_parsers_error_is_raised(scripted_server):
     llm = cascade(scripted_server, unfit, {})
     scripted_server.script("strong", unfit)

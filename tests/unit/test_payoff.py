@@ -181,3 +181,22 @@ def test_what_cannot_be_judged_is_refused(data):
     lonely = by_word.CascadeRouter(["small"], quality=by_word.WordEstimator())
     with pytest.raises(ConfigurationError, match="nothing to choose among"):
         does_it_pay(lonely, single)
+
+
+def test_a_test_set_that_is_none_is_refused(data):
+    with pytest.raises(DataError, match="the data must be a CascadeDataset, not 5"):
+        does_it_pay(by_word.router(), data, test=5)
+
+
+@pytest.mark.parametrize("quality", [0.0, 0.1, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("at_a_budget", [True, False])
+def test_where_all_answers_are_equally_good_it_is_level(data, quality, at_a_budget):
+    some = data.take(range(120))
+    flat = np.full(some.quality.shape, quality)
+    level = CascadeDataset(some.models, some.queries, some.answers, flat, some.cost)
+    budget = float(some.cost.mean()) if at_a_budget else None
+    found = does_it_pay(by_word.router(budget=budget), level, replications=50)
+    assert not found.pays
+    assert (found.gain.value, found.gain.low, found.gain.high) == (0.0, 0.0, 0.0)
+    assert "no more than chance" in found.reason
+    assert "it costs no less" in found.reason

@@ -107,3 +107,9 @@ def test_each_stage_is_measured_on_what_is_known_then(router, held_out):
     last = last[np.arange(len(last)), outcome.chosen]
     assert returned.brier == pytest.approx(np.mean((last - outcome.quality) ** 2))
     assert (returned.stage, returned.model, returned.estimates) == ("returned", None, 150)
+
+
+@pytest.mark.parametrize("quality", [2, -1])
+def test_quality_out_of_range_is_refused(quality):
+    with pytest.raises(DataError, match=r"quality runs from .*: rescale it to \[0, 1\]"):
+        measure_reliability([0.5, 0.5], [1, quality])
