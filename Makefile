@@ -35,6 +35,7 @@ check: $(VENV)/.check  ## Linters and type checkers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_use.py
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
 

@@ -30,12 +30,12 @@ class CascadeRoutingLLM(Entering, Learning):
     """A chat model that answers each query with the best quality a budget can buy.
 
     It holds several chat models, the children. For each query it decides which to ask, judges the
-    answer by its token log-probabilities, and asks another where that is worth its cost. Before
-    `fit` it goes by a conservative rule; after it, by calibrated estimates and the strategy, at
-    the budget in expectation.
+    answer by its token log-probabilities, its form and whether others agree, and asks another where
+    that is worth its cost. Before `fit` it goes by a conservative rule; after it, by calibrated
+    estimates and the strategy, at the budget in expectation.
 
     Setup:
-        Install the children's integrations beside it: `pip install cascade-routing[langchain]
+        Install the children's integrations beside it: `pip install "cascade-routing[langchain]"
         langchain-openai`. Their keys are theirs: set `OPENAI_API_KEY`, say.
 
     Key init args:
@@ -50,7 +50,7 @@ class CascadeRoutingLLM(Entering, Learning):
         llm = CascadeRoutingLLM(
             models=[small, large],  # chat models; ask them for log-probs: ChatOpenAI(logprobs=True)
             prices={"small": Price(0.1, 0.4), "large": Price(2.5, 10)},  # USD per million tokens
-            max_expected_cost=0.002,  # USD per query
+            max_expected_cost=0.005,  # USD per query
         )
         ```
 
@@ -138,8 +138,8 @@ class CascadeRoutingLLM(Entering, Learning):
         ```python
         llm = CascadeRoutingLLM(..., callbacks=[TraceLogHandler("traffic.jsonl")])
         ...
-        drift(llm.router, read_traces("traffic.jsonl"))
         llm.fit(read_traces("traffic.jsonl"), references)  # asks only who has not answered yet
+        drift(llm.router, read_traces("since.jsonl"))  # logged after the fit
         ```
 
         The handler hears of each query's end by the custom event "cascade_trace". In shadow mode
@@ -194,6 +194,10 @@ class CascadeRoutingLLM(Entering, Learning):
         ConfigurationError: an argument that it does not have, no models, names that are not
             distinct, a bad budget, an unknown strategy, or prices for models that are not there.
     """
+
+    if TYPE_CHECKING:  # else type checkers make one of the fields, and refuse a list of models
+
+        def __init__(self, models: Any = None, *, llms: Any = None, **fields: Any) -> None: ...
 
     def bind_tools(
         self,

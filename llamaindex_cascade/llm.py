@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from llamaindex_cascade._learning import Learning
 from llamaindex_cascade._structured import Structured
 from llamaindex_cascade._tools import Calling
@@ -13,9 +15,9 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
     """An LLM that answers each query with the best quality a budget can buy.
 
     It holds several LLMs, the children. For each query it decides which to ask, judges the answer
-    by its token log-probabilities, and asks another where that is worth its cost. Before `fit` it
-    goes by a conservative rule; after it, by calibrated estimates and the strategy, at the budget
-    in expectation.
+    by its token log-probabilities, its form and whether others agree, and asks another where that
+    is worth its cost. Before `fit` it goes by a conservative rule; after it, by calibrated
+    estimates and the strategy, at the budget in expectation.
 
     Instantiate:
         ```python
@@ -25,7 +27,7 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         llm = CascadeRoutingLLM(
             llms=[OpenAI("gpt-4.1-mini"), OpenAI("gpt-4.1")],
             prices={"gpt-4.1-mini": Price(0.4, 1.6), "gpt-4.1": Price(2, 8)},
-            max_expected_cost=0.002,  # USD per query
+            max_expected_cost=0.005,  # USD per query
         )
         Settings.llm = llm
         ```
@@ -82,8 +84,8 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         ```python
         get_dispatcher().add_event_handler(TraceLogHandler("traffic.jsonl"))
         ...
-        drift(llm.router, read_traces("traffic.jsonl"))
         llm.fit(read_traces("traffic.jsonl"), references)  # asks only who has not answered yet
+        drift(llm.router, read_traces("since.jsonl"))  # logged after the fit
         ```
 
         It hears of each call's end by `CascadeTraceEvent`. In shadow mode the user's answers come
@@ -136,6 +138,10 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
         ConfigurationError: no models, names that are not distinct, a bad budget, an unknown
             strategy, or prices for models that are not there.
     """
+
+    if TYPE_CHECKING:  # else type checkers make one of the fields, and refuse a list of models
+
+        def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -41,19 +41,36 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def check_function(rule: str, function: object, *, may_wait: bool = False) -> None:
+def check_function(
+    rule: str, function: object, *, may_wait: bool = False, takes: Sequence[int] = ()
+) -> None:
     """Refuses what cannot be called.
 
     Args:
         rule: what it must be, in words, as the error begins.
         function: what was given.
         may_wait: whether it may be asynchronous.
+        takes: numbers of arguments it may be called with; it must do for one of them.
 
     Raises:
-        ConfigurationError: it is no function, or asynchronous where it may not be.
+        ConfigurationError: it is no function, asynchronous where it may not be, or of other
+            arguments.
     """
     if not callable(function) or (not may_wait and inspect.iscoroutinefunction(function)):
         raise ConfigurationError(f"{rule}, not {function!r:.80}")
+    if takes and not any(_binds(function, count) for count in takes):
+        given = inspect.signature(function)
+        raise ConfigurationError(f"{rule}, and {function!r:.80} takes {given}")
+
+
+def _binds(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # written in C: its arguments cannot be seen
+        return True
+    return True
 
 
 def is_number(value: object) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from cascade_engine._trace import Trace
 from cascade_engine._trace_lines import LoggedTrace
+from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cascade_engine._types import Decision, Failure, Trace
+    from cascade_engine._trace import Decision, Failure
 
 __all__ = ["explain"]
 
@@ -32,9 +34,17 @@ def explain(trace: Trace | LoggedTrace) -> str:
 
     Returns:
         A line for each step.
+
+    Raises:
+        DataError: it is no trace.
     """
     if isinstance(trace, LoggedTrace):
         trace = trace.trace
+    if not isinstance(trace, Trace):
+        raise DataError(
+            f"explain takes a Trace, or what read_traces read, not {trace!r:.80}: log queries with "
+            "TraceLogHandler"
+        )
     if not trace.decisions:
         return "Nothing was decided yet."
     return "\n".join([_beginning(trace), *_steps(trace), _end(trace), *_bill(trace)])

@@ -52,7 +52,8 @@ class Judge(Labeller):
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_function("judge must be a function", self.function, may_wait=True)
+        rule = "judge must be a function of question, answer and, where there is one, reference"
+        check_function(rule, self.function, may_wait=True, takes=[2, 3])
 
     def label(self, table: Unlabelled) -> Labels:
         """Judges every answer."""

@@ -53,7 +53,8 @@ class Graded(Labeller):
     source: str
 
     def __post_init__(self) -> None:
-        check_function("grade must be a function", self.grade, may_wait=True)
+        rule = "grade must be a function of question, answer and reference"
+        check_function(rule, self.grade, may_wait=True, takes=[3])
 
     def label(self, table: Unlabelled) -> Labels:
         """Grades every answer."""

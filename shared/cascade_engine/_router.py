@@ -241,8 +241,8 @@ class CascadeRouter:
         believe = EstimatedBeliefs(new.quality, new.quality.cross_evidence(), expected)
         new._advising = expecting(self.advisers, self.samples, data)  # noqa: SLF001  its own class
         seen = new.quality.fitted_evidence(data)
-        # What is expected of a query seen leans towards its cost, and what others say of it away:
-        # the mean of all others is against it. Halfway between a budget is kept.
+        # A fit that has seen a query leans towards its cost, and one by the others away from it, as
+        # their mean does. Halfway between budgets are kept.
         halfway = (new.cost.predict(data.queries) + expected) / 2
         later = EstimatedBeliefs(new.quality, seen, halfway)
         advice = advice_paid(self.advisers, self.samples, data)

@@ -388,4 +388,4 @@ class Session:
             return f"{held} and no further model is worth its cost {words}"
         if all(map(or_, self._run, self._barred)):
             return f"{held} and no other model is left to run"
-        return f"{held} and no further model fits under the hard cap"
+        return f"{held} and no further model fits under the query's limit"

@@ -6,8 +6,8 @@ import numpy as np
 
 from cascade_engine import Answer, CascadeDataset, CascadeRouter
 
-#: Share of a budget that spending on other queries may be off, on average over nine of them. What is
-#: expected of queries seen is .18 over; what is expected of queries left out .18 under.
+#: Share of a budget that spending on other queries may be off, on average over nine of them. By
+#: what is expected of queries seen it is .18 over, by what is expected of others .18 under.
 ROOM = 0.12
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_engine import Answer, CascadeRouter, Price, StreamClosedError, Trace
+from cascade_engine import Answer, CascadeRouter, DataError, Price, StreamClosedError, Trace
 from cascade_engine import Query as Asked
 from cascade_engine._explain import explain
 from cascade_engine._trace_log import TraceLog, read_traces
@@ -153,3 +153,10 @@ def test_an_empty_record():
         chosen=None,
     )
     assert explain(empty) == "Nothing was decided yet."
+
+
+def test_a_message_or_a_record_is_no_trace():
+    with pytest.raises(
+        DataError, match=r"not \{'chosen': 'small'\}: log queries with TraceLogHandler"
+    ):
+        explain({"chosen": "small"})

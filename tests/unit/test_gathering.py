@@ -165,8 +165,11 @@ async def test_what_is_there_already_cannot_be_changed(cascades, fakes, do):
     with pytest.raises(DataError, match="questions must be a list, not 'Hi'"):
         await do(llm, "collect", "Hi")
     for source in ("grade", "judge"):
-        with pytest.raises(ConfigurationError, match=f"{source} must be a function, not 'good'"):
+        rule = f"{source} must be a function of question"
+        with pytest.raises(ConfigurationError, match=f"{rule}.*, not 'good'"):
             await do(llm, "fit", fakes.questions, **{source: "good"})
+        with pytest.raises(ConfigurationError, match=rf"{rule}.* takes \(answer\)"):
+            await do(llm, "fit", fakes.questions, **{source: lambda answer: 1.0})
     with pytest.raises(
         ConfigurationError, match=r"no option 'max_concurency': .* 'max_concurrency'"
     ):

@@ -63,3 +63,23 @@ def test_every_name_of_the_langchain_adapter_is_there_once_it_is_used():
     assert all(getattr(langchain_cascade, name) is not None for name in names)
     with pytest.raises(AttributeError, match="CascadeLLM"):
         langchain_cascade.CascadeLLM  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("package", "framework", "extra"),
+    [
+        ("langchain_cascade", "langchain_core", "langchain"),
+        ("llamaindex_cascade", "llama_index", "llamaindex"),
+    ],
+)
+def test_an_adapter_without_its_framework_names_the_extra(package, framework, extra):
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}; sys.modules[{framework!r}] = None; "
+        f"from {package} import CascadeRoutingLLM"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert last.endswith(f'pip install "cascade-routing[{extra}]"')

@@ -36,7 +36,7 @@ def test_expected_costs_never_exceed_the_cap(strategy, cap, session):
     trace = drive(session(strategy, max_cost=cap), lambda call: Answer("costs what was expected"))
     assert 0 < spent_by(trace) <= cap
     if spent_by(trace) < 7:
-        assert trace.stopped_because.endswith("no further model fits under the hard cap")
+        assert trace.stopped_because.endswith("no further model fits under the query's limit")
 
 
 def test_what_is_left_of_the_cap_counts_real_costs_and_failed_calls(session):
@@ -46,7 +46,7 @@ def test_what_is_left_of_the_cap_counts_real_costs_and_failed_calls(session):
     assert driven.pending.max_cost == 5.0
     driven.fail(TimeoutError())
     assert driven.pending is None
-    assert driven.trace.stopped_because.endswith("no further model fits under the hard cap")
+    assert driven.trace.stopped_because.endswith("no further model fits under the query's limit")
 
 
 def test_an_answer_dearer_than_the_cap_leaves_nothing(session):
