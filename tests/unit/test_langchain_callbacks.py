@@ -160,7 +160,7 @@ async def test_options_of_one_call(fakes, ask):
         bound = llm.with_config(configurable={key: 1e-3})
         made = (await ask(bound, "Hi")).response_metadata["cascade"]
         assert made["models_run"] == ["weak"]
-        assert "hard cap" in made["stopped_because"]
+        assert "the query's limit" in made["stopped_because"]
     made = (await ask(llm, "Hi")).response_metadata["cascade"]
     assert made["models_run"] == ["weak", "strong"]
     assert made["budget"] == 1
