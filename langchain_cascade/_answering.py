@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from cascade_engine import Session, adrive, drive
-from cascade_engine._shadowing import Shadowed
+from cascade_engine.plugin.shadow import Shadowed
 from langchain_cascade._asking import Asking
-from langchain_cascade._binding import BOUND, Bound, form_of, offered
-from langchain_cascade._failing import result_of
+from langchain_cascade._callbacks import RUN, Run, run_below
+from langchain_cascade._errors import result_of
 from langchain_cascade._interrupts import stops_the_graph
-from langchain_cascade._live import Live
 from langchain_cascade._logged import OF_QUERY
 from langchain_cascade._messages import query_of, with_record
 from langchain_cascade._options import forced
-from langchain_cascade._runs import RUN, Run, run_below
 from langchain_cascade._settings import Settings
+from langchain_cascade._streams import Live
+from langchain_cascade._tools import BOUND, Bound, form_of, offered
 from langchain_cascade._tracing import Ending, aend, end
 
 if TYPE_CHECKING:

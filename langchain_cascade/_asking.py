@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableSequence
 
-from cascade_engine._retrying import Retrying
+from cascade_engine.core.retrying import Retrying
 from langchain_cascade._adapting import adapt
+from langchain_cascade._callbacks import astreamed, streamed, surrounded_by
 from langchain_cascade._drafting import Draft
 from langchain_cascade._histories import readable_by
 from langchain_cascade._messages import answer_of, as_message
-from langchain_cascade._runs import astreamed, streamed, surrounded_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk
 
     from cascade_engine import Answer, Call, Session
-    from cascade_engine._shadowing import Shadow
-    from langchain_cascade._live import Live
-    from langchain_cascade._runs import Run
+    from cascade_engine.plugin.shadow import Shadow
+    from langchain_cascade._callbacks import Run
     from langchain_cascade._settings import Settings
+    from langchain_cascade._streams import Live
 
 __all__ = ["Asking"]
 

@@ -8,7 +8,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 
-from langchain_cascade._binding import BOUND
+from langchain_cascade._tools import BOUND
 
 __all__ = ["CascadeBinding"]
 

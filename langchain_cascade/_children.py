@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 
-from cascade_engine import _naming
+from cascade_engine.plugin import names as _naming
 from langchain_cascade._adapting import chat_model_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cascade_engine._advisers import Adviser
+    from cascade_engine.routing.advisers import Adviser
 
 _NAMES = ("name", "model_name", "model", "model_id", "deployment_name")
 
@@ -24,7 +24,7 @@ def name_children(models: Any) -> dict[str, Runnable[Any, Any]]:
 
 
 def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Adviser, Any]:
-    """What asks each adviser: see `cascade_engine._naming.name_advisers`."""
+    """What asks each adviser: see `cascade_engine.plugin.names.name_advisers`."""
     return _naming.name_advisers(given, models, Runnable, called="chat model")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
 
-    from langchain_cascade._runs import Run
+    from langchain_cascade._callbacks import Run
     from langchain_cascade._settings import Settings
 
 __all__ = ["directly", "is_streamed"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.utils import count_tokens_approximately, message_chunk_to_message
 
 from cascade_engine import Usage
-from cascade_engine._abandoning import CHARACTERS_PER_TOKEN, DraftWatch
+from cascade_engine.answers.provider_reports import token_logprobs
 from cascade_engine.errors import DraftAbandonedError
-from cascade_engine.payloads import token_logprobs
+from cascade_engine.routing.abandonment import CHARACTERS_PER_TOKEN, DraftWatch
 from langchain_cascade._messages import answer_of, as_chunk, as_message
 
 if TYPE_CHECKING:

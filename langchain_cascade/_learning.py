@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import RunnableConfig
 
 from cascade_engine import Call
-from cascade_engine._call_options import Sessions
-from cascade_engine._gathering import Children
-from cascade_engine._learner import Learner
+from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.learner import Learner
+from cascade_engine.plugin.training_data import Children
 from langchain_cascade._asking import Asking
+from langchain_cascade._callbacks import Run
 from langchain_cascade._children import name_children
 from langchain_cascade._logged import Logged, key_of, prepared
-from langchain_cascade._runs import Run
 from langchain_cascade._settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cascade_engine import CascadeRouter, Query
-    from cascade_engine._advisers import Adviser
+    from cascade_engine.routing.advisers import Adviser
 
 __all__ = ["Learning"]
 

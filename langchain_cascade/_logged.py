@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_core.messages import ToolMessage, messages_from_dict, messages_to_dict
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine._records import content_key, plain
-from cascade_engine._trace_log import LoggedTrace
-from langchain_cascade._binding import bind, form_of, offered
+from cascade_engine.data.traces.trace_log import LoggedTrace
+from cascade_engine.storage.json_records import content_key, plain
 from langchain_cascade._messages import RECORD, query_of
+from langchain_cascade._tools import bind, form_of, offered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,12 @@ from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
 from cascade_engine import Answer, ConfigurationError, Query
-from cascade_engine.payloads import finish_reason, token_logprobs, token_usage, tool_calls
+from cascade_engine.answers.provider_reports import (
+    finish_reason,
+    token_logprobs,
+    token_usage,
+    tool_calls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from cascade_engine._call_options import OPTIONS, check_options, force
+from cascade_engine.plugin.call_options import OPTIONS, check_options, force
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

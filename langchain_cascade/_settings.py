@@ -25,10 +25,10 @@ from cascade_engine import (
     QualityEstimator,
     Strategy,
 )
-from cascade_engine._call_options import Sessions
-from cascade_engine._naming import given_once, own_error, unknown_argument
-from cascade_engine._settings import OF_ROUTER, fixed, router_by
-from cascade_engine._shadowing import Shadow, Shadows, opened
+from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.names import given_once, own_error, unknown_argument
+from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
+from cascade_engine.plugin.shadow import Shadow, Shadows, opened
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._children import name_advisers, name_children
 from langchain_cascade._identity import digest, identify
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cascade_engine import Query, Session
-    from cascade_engine._advisers import Adviser
+    from cascade_engine.routing.advisers import Adviser
 
 __all__ = ["Settings"]
 

@@ -21,13 +21,13 @@ from cascade_engine import AllModelsFailedError, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
 from langchain_cascade._adapting import chat_model_of, with_each
 from langchain_cascade._asking import Asking
-from langchain_cascade._binding import offered, schema_of, supporting, tool_of
-from langchain_cascade._failing import result_of
+from langchain_cascade._callbacks import Run, run_in
+from langchain_cascade._errors import result_of
 from langchain_cascade._handlers import counting
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
 from langchain_cascade._options import SPECS, forced
-from langchain_cascade._runs import Run, run_in
+from langchain_cascade._tools import offered, schema_of, supporting, tool_of
 from langchain_cascade._tracing import aend, end
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from langchain_core.callbacks import (
 )
 
 from cascade_engine import adrive, drive
-from cascade_engine._shadowing import areusing, beside, outcome_of, reusing
-from cascade_engine._trace_log import TraceLog
+from cascade_engine.data.traces.trace_log import TraceLog
+from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
 from langchain_cascade._handlers import STREAMING
 from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._logged import logged
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Session, Trace
     from langchain_cascade._asking import Asking
-    from langchain_cascade._live import Live
-    from langchain_cascade._runs import Run
+    from langchain_cascade._callbacks import Run
+    from langchain_cascade._streams import Live
 
 __all__ = ["TRACE", "Ending", "TraceLogHandler", "aend", "end"]
 

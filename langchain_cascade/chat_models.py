@@ -12,12 +12,12 @@ from langchain_core.runnables import Runnable  # noqa: TC002  read at run time
 from langchain_core.tools import BaseTool  # noqa: TC002  read at run time
 
 from cascade_engine import ConfigurationError
-from langchain_cascade._binding import BOUND, bind
+from langchain_cascade._calling import Entering
 from langchain_cascade._cascade_binding import CascadeBinding
-from langchain_cascade._entering import Entering
 from langchain_cascade._learning import Learning
 from langchain_cascade._options import SPECS
 from langchain_cascade._structured import StructuredCascade
+from langchain_cascade._tools import BOUND, bind
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

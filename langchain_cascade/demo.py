@@ -21,7 +21,7 @@ from cascade_engine import CascadeDataset, evaluate
 from cascade_engine.datasets import grade_everyday, load_everyday, local_price
 from cascade_engine.local import MODELS, LocalServer, WeightsUnavailableError
 from langchain_cascade import CascadeRoutingLLM
-from langchain_cascade._runs import DECISION
+from langchain_cascade._callbacks import DECISION
 from langchain_cascade.replay import ReplayChatModel
 
 if TYPE_CHECKING:

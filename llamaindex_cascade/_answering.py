@@ -12,13 +12,13 @@ from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
-from cascade_engine._chats import tools_of
-from cascade_engine._shadowing import Shadowed, opened
+from cascade_engine.data.importers.chat_logs import tools_of
+from cascade_engine.plugin.shadow import Shadowed, opened
 from llamaindex_cascade._messages import query_of, with_signals
+from llamaindex_cascade._options import apart, in_force, measured
 from llamaindex_cascade._requests import Request
 from llamaindex_cascade._running import R, Run
 from llamaindex_cascade._settings import Settings
-from llamaindex_cascade._using import apart, in_force, measured
 from llamaindex_cascade.retrieval import retrieved
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 
-from cascade_engine import _naming
+from cascade_engine.plugin import names as _naming
 from llamaindex_cascade._live import Live
 from llamaindex_cascade._reporting import Reporting
 from llamaindex_cascade._requests import Request, whole
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from cascade_engine import Answer
-    from cascade_engine._advisers import Adviser
+    from cascade_engine.routing.advisers import Adviser
     from llamaindex_cascade._messages import Response
 
 R = TypeVar("R")
@@ -183,7 +183,7 @@ def name_children(llms: Any) -> dict[str, LLM]:
 
 
 def name_advisers(given: Mapping[str, Any], models: Sequence[str]) -> dict[Adviser, LLM]:
-    """What asks each adviser: see `cascade_engine._naming.name_advisers`."""
+    """What asks each adviser: see `cascade_engine.plugin.names.name_advisers`."""
     return _naming.name_advisers(given, models, LLM, called="LlamaIndex LLM")
 
 

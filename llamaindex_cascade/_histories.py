@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ToolCallBlock
 
-from cascade_engine.payloads import tool_calls
+from cascade_engine.answers.provider_reports import tool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
-from cascade_engine._gathering import Children
-from cascade_engine._learner import Learner
+from cascade_engine.plugin.learner import Learner
+from cascade_engine.plugin.training_data import Children
 from llamaindex_cascade._answering import Answering, checked
 from llamaindex_cascade._children import name_children
 from llamaindex_cascade._logged import key_of, question_of

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from cascade_engine import Answer, Usage
-from cascade_engine.payloads import tokens_of
+from cascade_engine.answers.provider_reports import tokens_of
 from llamaindex_cascade._messages import (
     answer_of,
     as_logprobs,

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cascade_engine import DataError
-from cascade_engine._records import content_key, plain
-from cascade_engine._trace_log import LoggedTrace
+from cascade_engine.data.traces.trace_log import LoggedTrace
+from cascade_engine.storage.json_records import content_key, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

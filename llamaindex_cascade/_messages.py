@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from cascade_engine import Answer, ConfigurationError, Query
-from cascade_engine.payloads import (
+from cascade_engine.answers.provider_reports import (
     finish_reason,
     token_logprobs,
     token_usage,

@@ -16,7 +16,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
-from llamaindex_cascade._drafting import adrafted, drafted
+from llamaindex_cascade._drafts import adrafted, drafted
 from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._messages import recorded
 from llamaindex_cascade._requests import Filled, Request, whole
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
     from cascade_engine import Call, Session
-    from cascade_engine._shadowing import Shadow, Shadows
+    from cascade_engine.plugin.shadow import Shadow, Shadows
     from llamaindex_cascade._children import Begun, Child
 
 __all__ = ["R", "Run"]

@@ -16,14 +16,14 @@ from cascade_engine import (
     QualityEstimator,
     Strategy,
 )
-from cascade_engine._call_options import Sessions
-from cascade_engine._naming import given_once, own_error, unknown_argument
-from cascade_engine._settings import OF_ROUTER, fixed, router_by
-from cascade_engine._shadowing import Shadows
 from cascade_engine.errors import PersistenceError
+from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.names import given_once, own_error, unknown_argument
+from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
+from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
-from llamaindex_cascade._using import measured, using
-from llamaindex_cascade._writing import Rebuilt, written
+from llamaindex_cascade._options import measured, using
+from llamaindex_cascade._serialization import Rebuilt, written
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

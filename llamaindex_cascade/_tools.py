@@ -8,7 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
-from cascade_engine._call_options import OPTIONS
+from cascade_engine.plugin.call_options import OPTIONS
 from llamaindex_cascade._answering import TOOLS, Answering
 from llamaindex_cascade._messages import RECORD
 

@@ -12,8 +12,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from cascade_engine import CascadeError, adrive, drive
-from cascade_engine._shadowing import areusing, beside, outcome_of, reusing
-from cascade_engine._trace_log import TraceLog
+from cascade_engine.data.traces.trace_log import TraceLog
+from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
 from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._logged import logged
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from cascade_engine import Answer, CascadeDataset, CascadeRouter, QualityEstimator
-from cascade_engine.estimators._logprob_features import confidence
+from cascade_engine.estimators.features.logprobs import confidence
 
 KINDS = ("easy", "plain", "tricky", "hard")
 _SKILL = {"easy": (0.9, 0.95), "plain": (0.7, 0.9), "tricky": (0.35, 0.85), "hard": (0.1, 0.8)}

@@ -19,8 +19,8 @@ from cascade_engine import (
     Session,
     Usage,
 )
-from cascade_engine._costs import Charge
-from cascade_engine._deciding import Decider
+from cascade_engine.core.prices import Charge
+from cascade_engine.routing.decider import Decider
 from cascade_engine.strategies import find_strategy
 
 _WORDS = [a + b for a in "bcdfgl" for b in ("an", "el", "ip", "os", "ud")]

@@ -5,29 +5,11 @@ says what to run for one query and is told what came of it, and `drive` or `adri
 running with a function of the caller's. Adapters: `langchain_cascade`, `llamaindex_cascade`.
 """
 
-from cascade_engine._batch import Tuned, simulate, tune
-from cascade_engine._beliefs import Beliefs
-from cascade_engine._collecting import acollect, collect
-from cascade_engine._collection import Collection
-from cascade_engine._costs import Price
-from cascade_engine._dataset import CascadeDataset
-from cascade_engine._drift import drift
-from cascade_engine._drift_report import Drift, FeatureDrift
-from cascade_engine._evaluated import Evaluation, Point
-from cascade_engine._evaluation import evaluate
-from cascade_engine._explain import explain
-from cascade_engine._frontier import Frontier, Policy
-from cascade_engine._labels import Judge, Judgement
-from cascade_engine._learning import LearningCurve, LearningPoint, learning_curve
-from cascade_engine._payoff import Payoff, Payoffs, does_it_pay
-from cascade_engine._registry import persistent
-from cascade_engine._reliability import Reliability, measure_reliability
-from cascade_engine._router import CascadeRouter
-from cascade_engine._session import Session, adrive, drive
-from cascade_engine._simulation import Outcome
-from cascade_engine._summary import FittingSummary, summarize
-from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
-from cascade_engine._types import (
+from cascade_engine._version import __version__
+from cascade_engine.advisers import ChatJudge, ChatRouter, advise, judge_report
+from cascade_engine.core.explain import explain
+from cascade_engine.core.prices import Price
+from cascade_engine.core.records import (
     Advice,
     Answer,
     Call,
@@ -38,8 +20,11 @@ from cascade_engine._types import (
     Trace,
     Usage,
 )
-from cascade_engine._version import __version__
-from cascade_engine.advisers import ChatJudge, ChatRouter, advise, judge_report
+from cascade_engine.data.collecting.collect import acollect, collect
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.dataset import CascadeDataset
+from cascade_engine.data.labels import Judge, Judgement
+from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import (
     AllModelsFailedError,
     BudgetWarning,
@@ -87,7 +72,22 @@ from cascade_engine.estimators import (
     TextEstimator,
     TokenCostEstimator,
 )
+from cascade_engine.evaluation._drift_report import Drift, FeatureDrift
+from cascade_engine.evaluation.calibration import Reliability, measure_reliability
+from cascade_engine.evaluation.drift import drift
+from cascade_engine.evaluation.evaluate import evaluate
+from cascade_engine.evaluation.learning_curve import LearningCurve, LearningPoint, learning_curve
+from cascade_engine.evaluation.payoff import Payoff, Payoffs, does_it_pay
+from cascade_engine.evaluation.result import Evaluation, Point
+from cascade_engine.routing.fit_summary import FittingSummary, summarize
+from cascade_engine.routing.router import CascadeRouter
+from cascade_engine.routing.session import Session, adrive, drive
+from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies import DEFAULT_STRATEGY, STRATEGIES, Strategy
+from cascade_engine.strategies.frontier import Frontier, Policy
+from cascade_engine.tuning.beliefs import Beliefs
+from cascade_engine.tuning.simulation import Outcome
+from cascade_engine.tuning.tune import Tuned, simulate, tune
 
 __all__ = [
     "DEFAULT_STRATEGY",

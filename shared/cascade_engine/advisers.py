@@ -5,16 +5,16 @@ An adviser is one more signal, paid for by the call. `advise` asks it about a la
 how far to trust it, next to everything else that is known. Sessions then ask it live.
 """
 
-from cascade_engine._advice import aadvise, advise
-from cascade_engine._advisers import (
+from cascade_engine.answers.scores import read_score, read_scores
+from cascade_engine.evaluation.judge_report import JudgedModel, JudgeReport, judge_report
+from cascade_engine.routing.advisers import (
     ChatJudge,
     ChatRouter,
     judge_prompt,
     router_prompt,
     yes_no_prompt,
 )
-from cascade_engine._judge_report import JudgedModel, JudgeReport, judge_report
-from cascade_engine._scores import read_score, read_scores
+from cascade_engine.routing.recorded_advice import aadvise, advise
 
 __all__ = [
     "ChatJudge",

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cascade_engine._types import Answer
+    from cascade_engine.core.records import Answer
 
 __all__ = [
     "AllModelsFailedError",

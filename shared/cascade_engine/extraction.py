@@ -23,8 +23,8 @@ No extractor raises on any text, and all take time linear in its length.
 
 from __future__ import annotations
 
-from cascade_engine._canonical import Canonical, agree, agreement, canonical
-from cascade_engine._extractors import (
+from cascade_engine.answers.agreement import Canonical, agree, agreement, canonical
+from cascade_engine.answers.extractors import (
     Extract,
     Extractor,
     automatic,
@@ -37,7 +37,7 @@ from cascade_engine._extractors import (
     normalised_text,
     number,
 )
-from cascade_engine._similarity import similarity
+from cascade_engine.answers.similarity import similarity
 
 __all__ = [
     "Canonical",

@@ -5,7 +5,7 @@ What is read are plain mappings, lists or objects with attributes; no client is 
 
 from __future__ import annotations
 
-from cascade_engine._langsmith import read_langsmith
-from cascade_engine._openai_batches import read_openai_batches
+from cascade_engine.data.importers.langsmith import read_langsmith
+from cascade_engine.data.importers.openai_batches import read_openai_batches
 
 __all__ = ["read_langsmith", "read_openai_batches"]

@@ -16,8 +16,8 @@ import numpy as np
 from measuring import parser, table, write
 
 from cascade_engine import CascadeRouter
-from cascade_engine._abandoning import DraftWatch
 from cascade_engine.datasets import load_everyday
+from cascade_engine.routing.abandonment import DraftWatch
 
 SHARES = (0.3, 0.6, 0.85)
 THRESHOLDS = (None, 0.15, 0.3, 0.5, 0.9)

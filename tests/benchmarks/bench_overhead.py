@@ -23,9 +23,9 @@ import numpy as np
 from measuring import parser, seconds, table, times, write
 
 from cascade_engine import CascadeRouter, Price
-from cascade_engine._asked import asked
+from cascade_engine.answers.question_form import asked
 from cascade_engine.datasets import load_everyday
-from cascade_engine.estimators._query_features import read, weighed
+from cascade_engine.estimators.features.texts import read, weighed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ from real_measures import (
 )
 from real_report import report
 
-from cascade_engine.estimators._logistic import one_thread
+from cascade_engine.estimators.regression.logistic import one_thread
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 SIZES, SEEDS, TESTED = (100, 300, 1_000), 3, 2_500

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine import Answer, Query, Usage
-from cascade_engine._dataset import CascadeDataset
+from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.datasets import load_everyday
 from cascade_engine.estimators import Agreement, CombinedEstimator, StructureSignal
-from cascade_engine.estimators._base import AnswerSignal
+from cascade_engine.estimators.contracts import AnswerSignal
 from cascade_engine.extraction import agree, canonical
 
 if TYPE_CHECKING:

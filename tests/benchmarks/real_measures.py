@@ -19,12 +19,12 @@ from rivals import (
 )
 
 from cascade_engine import CascadeRouter
-from cascade_engine._bootstrap import Bootstrap, units_of
-from cascade_engine._curves import Played, Sample, budget_grid, stacked
-from cascade_engine._frontier import coin
-from cascade_engine._reliability import measure_reliability
-from cascade_engine._simulation import Simulation
 from cascade_engine.estimators import CombinedEstimator, PoissonCostEstimator
+from cascade_engine.evaluation.bootstrap import Bootstrap, units_of
+from cascade_engine.evaluation.calibration import measure_reliability
+from cascade_engine.evaluation.curves import Played, Sample, budget_grid, stacked
+from cascade_engine.strategies.frontier import coin
+from cascade_engine.tuning.simulation import Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

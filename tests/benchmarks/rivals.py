@@ -15,14 +15,14 @@ from emulation import Emulation, fit_emulation, sobol_points
 from reference import Played as Decided
 from simulated import Estimates, Pool, Split
 
-from cascade_engine._beliefs import EstimatedBeliefs
-from cascade_engine._curves import Played
+from cascade_engine.evaluation.curves import Played
+from cascade_engine.tuning.beliefs import EstimatedBeliefs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cascade_engine import CascadeRouter
-    from cascade_engine._dataset import CascadeDataset
+    from cascade_engine.data.dataset import CascadeDataset
 
 #: Estimates at which an answer is accepted.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)

@@ -18,10 +18,10 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine._costs import Charge
-from cascade_engine._counsel import Advising
-from cascade_engine._deciding import Decider
 from cascade_engine.advisers import ChatJudge, ChatRouter
+from cascade_engine.core.prices import Charge
+from cascade_engine.routing.decider import Decider
+from cascade_engine.routing.live_advice import Advising
 from tests.helpers import GivenCosts, finished, untimed
 
 laws = settings(max_examples=40, deadline=None, derandomize=True, database=None)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, Query, ToolCall
+from cascade_engine.answers.structure import STRUCTURE_COLUMNS, structure_features
 from cascade_engine.extraction import (
     agree,
     agreement,
@@ -23,7 +24,6 @@ from cascade_engine.extraction import (
     number,
     similarity,
 )
-from cascade_engine.structure import STRUCTURE_COLUMNS, structure_features
 
 EXTRACTORS = [
     automatic,

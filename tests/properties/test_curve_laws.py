@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cascade_engine._curves import Line, mixing_corners
-from cascade_engine._reliability import measure_reliability
+from cascade_engine.evaluation.calibration import measure_reliability
+from cascade_engine.evaluation.curves import Line, mixing_corners
 
 shares = st.floats(0, 1, allow_subnormal=False)
 costs = st.floats(0.01, 100, allow_subnormal=False)

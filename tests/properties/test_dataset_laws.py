@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, CascadeDataset, DataError, Query, ToolCall, Usage
-from cascade_engine._collecting import collect
-from cascade_engine._collection import Collection
-from cascade_engine._records import from_json, line_of, plain, query_key, restored, to_json
-from cascade_engine._splitting import clusters
+from cascade_engine.data.collecting.collect import collect
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.splitting import clusters
+from cascade_engine.storage.json_records import (
+    from_json,
+    line_of,
+    plain,
+    query_key,
+    restored,
+    to_json,
+)
 
 laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

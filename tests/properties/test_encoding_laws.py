@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from cascade_engine import Price
-from cascade_engine._decoding import Decoder
-from cascade_engine._encoding import Encoder
-from cascade_engine._registry import persistent
-from cascade_engine._stored_arrays import declaration, pack, unpack
 from cascade_engine.errors import PersistenceError
+from cascade_engine.storage.arrays_file import declaration, pack, unpack
+from cascade_engine.storage.decoding import Decoder
+from cascade_engine.storage.encoding import Encoder
+from cascade_engine.storage.registry import persistent
 
 laws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

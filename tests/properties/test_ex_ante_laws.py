@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_engine._decoding import Decoder
-from cascade_engine._encoding import Encoder
-from cascade_engine._registry import register
 from cascade_engine.estimators.embedding import EmbeddingEstimator
 from cascade_engine.estimators.examples import ExampleEstimator
 from cascade_engine.estimators.neighbours import NeighbourEstimator
 from cascade_engine.estimators.preferences import Preference, PreferenceEstimator
+from cascade_engine.estimators.query_signals import CallableEstimator, QuerySignalEstimator
 from cascade_engine.estimators.rules import RuleEstimator
-from cascade_engine.estimators.signal import CallableEstimator, QuerySignalEstimator
 from cascade_engine.estimators.text import TextEstimator
+from cascade_engine.storage.decoding import Decoder
+from cascade_engine.storage.encoding import Encoder
+from cascade_engine.storage.registry import register
 from tests.ex_ante import Measured, graded, letters
 
 laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)

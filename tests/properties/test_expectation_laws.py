@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_engine._expectation import (
+from cascade_engine.strategies.gaussian.expected_max import (
     expected_max_prefixes,
     expected_max_prefixes_correlated,
     expected_max_subsets,

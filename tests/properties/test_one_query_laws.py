@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, CombinedEstimator, Query, ToolCall, Usage
-from cascade_engine._refusals import _HEDGE, hedges
-from cascade_engine._value_iteration import Setting, learn_values
+from cascade_engine.answers.refusals import _HEDGE, hedges
 from cascade_engine.estimators import (
     Agreement,
     EffortSignal,
@@ -24,6 +23,7 @@ from cascade_engine.estimators import (
     TextEstimator,
 )
 from cascade_engine.strategies import FittedValueIteration
+from cascade_engine.strategies.value_iteration import Setting, learn_values
 from tests.helpers import world
 
 laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade_engine import Price, Usage
-from cascade_engine.payloads import token_logprobs, token_usage
+from cascade_engine.answers.provider_reports import token_logprobs, token_usage
 
 PARTS = [field.name for field in fields(Usage)][2:]
 amounts = st.floats(0, 1000)

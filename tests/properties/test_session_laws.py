@@ -21,8 +21,8 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine._costs import Charge
-from cascade_engine._deciding import Decider
+from cascade_engine.core.prices import Charge
+from cascade_engine.routing.decider import Decider
 from cascade_engine.strategies import TuningData
 from tests.helpers import GivenCosts, finished, no_frontier, untimed
 

@@ -20,9 +20,9 @@ from cascade_engine import (
     Usage,
     drive,
 )
-from cascade_engine._abandoning import DraftWatch
-from cascade_engine._trace_log import TraceLog, read_traces
+from cascade_engine.data.traces.trace_log import TraceLog, read_traces
 from cascade_engine.errors import DraftAbandonedError
+from cascade_engine.routing.abandonment import DraftWatch
 
 PRICES = {"small": Price(1, 1), "medium": Price(2, 2), "large": Price(10, 10)}
 POOR = Answer("po", (math.log(0.5),) * 4, Usage(600_000, 400_000))  # costs 1 of the small model

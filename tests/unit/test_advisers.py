@@ -23,8 +23,6 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine._explain import explain
-from cascade_engine._persistence import load, save
 from cascade_engine.advisers import (
     ChatJudge,
     ChatRouter,
@@ -36,6 +34,8 @@ from cascade_engine.advisers import (
     read_scores,
     yes_no_prompt,
 )
+from cascade_engine.core.explain import explain
+from cascade_engine.routing.saving import load, save
 
 MODELS = ("small", "large")
 JUDGE, ROUTER = ChatJudge("judge"), ChatRouter("router", MODELS)

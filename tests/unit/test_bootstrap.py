@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import Answer, CascadeDataset, ConfigurationError
-from cascade_engine._bootstrap import Bootstrap, Interval, units_of
+from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, units_of
 
 
 def alone(n):
@@ -37,7 +37,7 @@ def test_all_is_measured_in_the_same_resamples():
 def test_large_tables_are_taken_in_parts(monkeypatch):
     table = np.random.default_rng(2).random((25, 2))
     whole = Bootstrap(alone(25), replications=20).means(table)
-    monkeypatch.setattr("cascade_engine._bootstrap._CHUNK", 60)
+    monkeypatch.setattr("cascade_engine.evaluation.bootstrap._CHUNK", 60)
     assert Bootstrap(alone(25), replications=20).means(table) == pytest.approx(whole)
 
 

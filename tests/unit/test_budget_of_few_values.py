@@ -13,8 +13,8 @@ from cascade_engine import (
     RecordedSignal,
     TextEstimator,
 )
-from cascade_engine._beliefs import EstimatedBeliefs
-from cascade_engine._frontier import Frontier
+from cascade_engine.strategies.frontier import Frontier
+from cascade_engine.tuning.beliefs import EstimatedBeliefs
 
 #: Between a budget and what is spent: what labels seen are held to move, 3% of the range of costs,
 #: and on other queries three standard errors.

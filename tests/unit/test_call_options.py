@@ -7,10 +7,10 @@ import math
 import pytest
 
 from cascade_engine import Answer, ConfigurationError, DataError, drive
-from cascade_engine._call_options import Sessions, check_options, force, laid_over
-from cascade_engine._naming import own_error, unknown_argument
-from cascade_engine._recording import Recording
-from cascade_engine.payloads import token_logprobs, tokens_of
+from cascade_engine.answers.provider_reports import token_logprobs, tokens_of
+from cascade_engine.data.recording import Recording
+from cascade_engine.plugin.call_options import Sessions, check_options, force, laid_over
+from cascade_engine.plugin.names import own_error, unknown_argument
 
 MODELS = ("small", "large")
 

@@ -20,10 +20,10 @@ from cascade_engine import (
     UnknownPriceError,
     Usage,
 )
-from cascade_engine._collecting import acollect, collect
-from cascade_engine._collection import Collection
-from cascade_engine._progress import Progress
-from cascade_engine._retrying import Retrying, is_temporary
+from cascade_engine.core.retrying import Retrying, is_temporary
+from cascade_engine.data.collecting._progress import Progress
+from cascade_engine.data.collecting.collect import acollect, collect
+from cascade_engine.data.collection import Collection
 from tests.helpers import finished
 
 QUERIES = [f"question {i}" for i in range(6)]

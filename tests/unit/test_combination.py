@@ -7,7 +7,7 @@ import pytest
 
 from cascade_engine import GaussianCombiner, simulate, tune
 from cascade_engine.errors import DataError, NotFittedError
-from cascade_engine.estimators.combination import CombinedBeliefs
+from cascade_engine.estimators.gaussian_combiner import CombinedBeliefs
 
 MEAN = np.array([0.4, 0.55, 0.8])
 EARLY, LATE, RHO = 0.1, 0.3, 0.5

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_engine._expectation import (
+from cascade_engine.errors import DataError
+from cascade_engine.strategies.gaussian.expected_max import (
     check_covariance,
     expected_max_prefixes_correlated,
     expected_max_subsets,
     expected_max_subsets_correlated,
     expected_max_two,
 )
-from cascade_engine.errors import DataError
 
 NOTHING = -np.inf
 

@@ -7,7 +7,7 @@ import pytest
 
 from cascade_engine import CascadeRouter, drive
 from cascade_engine.estimators import CombinedEstimator
-from cascade_engine.estimators._correlation import fit_correlation, remaining
+from cascade_engine.estimators.regression.correlation import fit_correlation, remaining
 
 K = 4
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cascade_engine._bootstrap import Bootstrap, units_of
-from cascade_engine._curves import Line, Played, Sample, budget_grid, mixing_corners, play
+from cascade_engine.evaluation.bootstrap import Bootstrap, units_of
+from cascade_engine.evaluation.curves import Line, Played, Sample, budget_grid, mixing_corners, play
 from tests import by_word
 from tests.helpers import world
 

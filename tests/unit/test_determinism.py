@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cascade_engine._frontier import coin
+from cascade_engine.strategies.frontier import coin
 
 PLAY = """
 import hashlib

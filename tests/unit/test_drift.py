@@ -19,9 +19,9 @@ from cascade_engine import (
     NotFittedError,
     Query,
 )
-from cascade_engine._drift import drift
-from cascade_engine._summary import FittingSummary, summarize, trigrams, usualness
-from cascade_engine._two_samples import holm, ks, psi, two_means, two_proportions
+from cascade_engine.evaluation.drift import drift
+from cascade_engine.evaluation.two_samples import holm, ks, psi, two_means, two_proportions
+from cascade_engine.routing.fit_summary import FittingSummary, summarize, trigrams, usualness
 from tests import by_word
 
 OTHER_WORDS = [a + b for a in ("qux", "zyg", "vex", "wox") for b in ("ith", "ock", "yng", "eph")]

@@ -16,7 +16,7 @@ from cascade_engine import (
     Query,
     drive,
 )
-from cascade_engine._frontier import coin
+from cascade_engine.strategies.frontier import coin
 
 N = 48
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cascade_engine import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators._vectors import Embedder, UnitVectors
 from cascade_engine.estimators.embedding import EmbeddingEstimator
+from cascade_engine.estimators.features.vectors import Embedder, UnitVectors
 from tests.ex_ante import Counting, asked, graded, letters
 
 

@@ -6,8 +6,8 @@ from itertools import product
 
 import numpy as np
 
-from cascade_engine import _beliefs
-from cascade_engine._beliefs import EstimatedBeliefs
+from cascade_engine.tuning import beliefs as _beliefs
+from cascade_engine.tuning.beliefs import EstimatedBeliefs
 
 
 def test_no_more_is_kept_than_there_is_room_for(router, data, monkeypatch):

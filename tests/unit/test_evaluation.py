@@ -20,7 +20,7 @@ from cascade_engine import (
     NotFittedError,
     evaluate,
 )
-from cascade_engine._evaluation import beside_mixing
+from cascade_engine.evaluation.evaluate import beside_mixing
 from tests import by_word
 
 

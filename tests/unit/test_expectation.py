@@ -10,14 +10,14 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from cascade_engine import _gaussians
-from cascade_engine._expectation import (
+from cascade_engine.strategies.gaussian import independent as _gaussians
+from cascade_engine.strategies.gaussian.expected_max import (
     expected_excess,
     expected_max_prefixes,
     expected_max_subsets,
     expected_max_two,
 )
-from cascade_engine._nodes import cdfs_of_one, cdfs_on_grids
+from cascade_engine.strategies.gaussian.quadrature import cdfs_of_one, cdfs_on_grids
 
 NOTHING = -np.inf
 #: Expected greatest of n standard normals: Harter (1961), Biometrika 48.
@@ -268,7 +268,7 @@ def test_two_that_move_together_are_worth_the_greater():
 
 HASH = """
 import numpy as np, hashlib
-from cascade_engine import _expectation as e
+from cascade_engine.strategies.gaussian import expected_max as e
 rng = np.random.default_rng(0)
 mean, sd, held = rng.random((40, 6)), rng.random((40, 6)) ** 3, np.full(40, -np.inf)
 held[::2] = 0.4

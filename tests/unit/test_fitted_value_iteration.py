@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cascade_engine import Beliefs, ConfigurationError, NotFittedError, simulate, tune
-from cascade_engine._value_iteration import ridge
 from cascade_engine.strategies import STOP, FittedValueIteration
+from cascade_engine.strategies.value_iteration import ridge
 from tests.helpers import decide, world
 
 NAME = "fitted_value_iteration"

@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine._collection import Collection
-from cascade_engine._labels import Judgement
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.labels import Judgement
 
 
 @pytest.fixture(params=["sync", "async"])

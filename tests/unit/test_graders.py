@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_engine import graders
+from cascade_engine.answers import graders
 
 NAMES = [
     "best_match",

@@ -11,7 +11,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnableSequence
 
 from cascade_engine import ConfigurationError, InfeasibleBudgetError, NotFittedError
-from cascade_engine._call_options import OPTIONS
+from cascade_engine.plugin.call_options import OPTIONS
 from langchain_cascade import CascadeRoutingLLM
 from langchain_cascade._options import SPECS
 

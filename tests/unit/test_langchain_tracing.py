@@ -18,8 +18,8 @@ from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, DataError, Price, SessionStateError
-from cascade_engine._collection import Collection
-from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from langchain_cascade import CascadeRoutingLLM, TraceLogHandler
 from tests.helpers import check_left_early, until, whole
 from tests.scripted import Reply, sure

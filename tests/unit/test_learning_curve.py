@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine._learning import learning_curve
+from cascade_engine.evaluation.learning_curve import learning_curve
 from tests import by_word
 
 

@@ -17,7 +17,7 @@ from cascade_engine import (
     NotFittedError,
     Query,
 )
-from cascade_engine.estimators._logistic import fit_logistic, group_folds
+from cascade_engine.estimators.regression.logistic import fit_logistic, group_folds
 
 
 @pytest.fixture(scope="module")

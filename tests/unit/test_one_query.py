@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cascade_engine import STRATEGIES, CascadeRouter, CombinedEstimator, drive
-from cascade_engine._asked import asked
-from cascade_engine._reading import excerpt
+from cascade_engine.answers.question_form import asked
+from cascade_engine.answers.text import excerpt
 from cascade_engine.estimators import AnswerSignal, Estimates, LogprobSignal, TextEstimator
-from cascade_engine.estimators._query_features import QueryFeatures, read
+from cascade_engine.estimators.features.texts import QueryFeatures, read
 from cascade_engine.strategies import FittedValueIteration, Strategy
 from tests.helpers import states
 

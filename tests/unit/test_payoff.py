@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cascade_engine import CascadeDataset, ConfigurationError, DataError
-from cascade_engine._crossfit import MIXING, mixed, parts
-from cascade_engine._payoff import does_it_pay
+from cascade_engine.evaluation.payoff import does_it_pay
+from cascade_engine.evaluation.refitting import MIXING, mixed, parts
 from cascade_engine.strategies import SingleModel
 from tests import by_word
 

@@ -31,10 +31,6 @@ from cascade_engine import (
     estimators,
     strategies,
 )
-from cascade_engine._decoding import Decoder
-from cascade_engine._encoding import Encoder
-from cascade_engine._persistence import load, save
-from cascade_engine._registry import kept, persistent, stored_as
 from cascade_engine.errors import PersistenceError
 from cascade_engine.estimators import (
     Agreement,
@@ -47,6 +43,10 @@ from cascade_engine.estimators import (
     TextEstimator,
 )
 from cascade_engine.extraction import json_field, label, number
+from cascade_engine.routing.saving import load, save
+from cascade_engine.storage.decoding import Decoder
+from cascade_engine.storage.encoding import Encoder
+from cascade_engine.storage.registry import kept, persistent, stored_as
 from cascade_engine.strategies import CascadeRouting, Cascading, ReservationIndex, SingleModel
 
 

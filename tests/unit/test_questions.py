@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import cascade_engine
-from cascade_engine.datasets._questions import generate
-from cascade_engine.graders import grader
+from cascade_engine.answers.graders import grader
+from everyday.questions import generate
 
 DIGEST = """
 import hashlib, json
 from dataclasses import asdict
-from cascade_engine.datasets._questions import generate
+from everyday.questions import generate
 text = json.dumps([asdict(question) for question in generate()])
 print(hashlib.sha256(text.encode()).hexdigest())
 """

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from cascade_engine import Answer, Usage
-from cascade_engine._collection import Collection
-from cascade_engine.datasets import _record, load_everyday
+from cascade_engine.data.collection import Collection
+from cascade_engine.datasets import load_everyday
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalAnswer
+from everyday import record as _record
 
 SMALL, LARGE = list(MODELS)[:2]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_engine._supermodels import branching, listing
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import CascadeRouting
+from cascade_engine.strategies.supermodels import branching, listing
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def few_listed(monkeypatch):
     """Sets are listed of two models only: all else is settled or branched."""
     monkeypatch.setattr(branching, "LISTED", 2)
     monkeypatch.setattr(branching, "_FEW", 1)
-    monkeypatch.setattr("cascade_engine._supermodels.one.LISTED", 2)
+    monkeypatch.setattr("cascade_engine.strategies.supermodels.one.LISTED", 2)
     monkeypatch.setattr(listing, "_LISTED", 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine._reliability import Believed, measure_reliability
+from cascade_engine.evaluation.calibration import Believed, measure_reliability
 
 
 def test_two_bins_by_hand():

@@ -11,13 +11,13 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from cascade_engine import Beliefs, simulate
-from cascade_engine._reservation import (
+from cascade_engine.estimators import Estimates
+from cascade_engine.strategies import STOP, CascadeRouting, ReservationIndex
+from cascade_engine.strategies.gaussian.reservation import (
     discrete_reservation_value,
     one_reservation_value,
     reservation_values,
 )
-from cascade_engine.estimators import Estimates
-from cascade_engine.strategies import STOP, CascadeRouting, ReservationIndex
 from tests.helpers import decide, fresh
 
 

@@ -22,8 +22,8 @@ from cascade_engine import (
     UnknownPriceError,
     drive,
 )
-from cascade_engine._simulation import Simulation
-from cascade_engine._tuning import trace_frontier
+from cascade_engine.tuning.frontier_search import trace_frontier
+from cascade_engine.tuning.simulation import Simulation
 
 EVERY = pytest.mark.parametrize("name", sorted(STRATEGIES))
 

@@ -23,12 +23,12 @@ from cascade_engine import (
     drive,
     evaluate,
 )
-from cascade_engine._costs import Charge
-from cascade_engine._explain import explain
-from cascade_engine._persistence import load, save
-from cascade_engine._sampling import sampled
 from cascade_engine.advisers import ChatJudge, advise
+from cascade_engine.core.explain import explain
+from cascade_engine.core.prices import Charge
 from cascade_engine.estimators import CombinedEstimator, ConsistencySignal, LogprobSignal
+from cascade_engine.routing.sampling import sampled
+from cascade_engine.routing.saving import load, save
 
 MODELS = ("small", "large")
 JUDGE = ChatJudge("judge")

@@ -15,7 +15,7 @@ from cascade_engine import (
     Usage,
     drive,
 )
-from cascade_engine._costs import Charge
+from cascade_engine.core.prices import Charge
 from tests.helpers import answer, failing
 
 NAMES, COST = ("small", "medium", "large"), (1.0, 2.0, 4.0)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cascade_engine import STRATEGIES, Answer, CascadeRouter, drive, simulate, tune
-from cascade_engine._frontier import coin
 from cascade_engine.strategies import (
     STOP,
     CascadeRouting,
@@ -14,6 +13,7 @@ from cascade_engine.strategies import (
     ReservationIndex,
     Strategy,
 )
+from cascade_engine.strategies.frontier import coin
 from tests.helpers import world
 
 

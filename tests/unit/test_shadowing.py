@@ -19,8 +19,8 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine._shadowing import Shadows, areusing, reusing
-from cascade_engine._types import Call
+from cascade_engine.core.records import Call
+from cascade_engine.plugin.shadow import Shadows, areusing, reusing
 from tests.helpers import answer, finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}

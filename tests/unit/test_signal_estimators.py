@@ -15,7 +15,7 @@ from cascade_engine import (
     Query,
     RecordedSignal,
 )
-from cascade_engine.estimators.signal import CallableEstimator, QuerySignalEstimator
+from cascade_engine.estimators.query_signals import CallableEstimator, QuerySignalEstimator
 from tests.ex_ante import Measured, asked, graded
 
 MODELS = ["small", "large"]

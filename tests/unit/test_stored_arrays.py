@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from cascade_engine._stored_arrays import can_be_stored, declaration, pack, unpack
 from cascade_engine.errors import PersistenceError
+from cascade_engine.storage.arrays_file import can_be_stored, declaration, pack, unpack
 
 ARRAYS = [
     np.arange(6.0).reshape(2, 3),

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from cascade_engine import Answer, ConfigurationError, DataError, Query, ToolCall
-from cascade_engine.structure import STRUCTURE_COLUMNS, structure_features, structure_table
+from cascade_engine.answers.structure import STRUCTURE_COLUMNS, structure_features, structure_table
 
 ASK = "What is the capital of France?"
 ASK_JSON = "Extract the name as JSON."

@@ -11,7 +11,7 @@ from openai.types import CompletionUsage
 from openai.types.responses import ResponseUsage
 
 from cascade_engine import Price, ToolCall, Usage
-from cascade_engine.payloads import token_usage, tool_calls
+from cascade_engine.answers.provider_reports import token_usage, tool_calls
 
 OPENAI = {
     "prompt_tokens": 100,

@@ -24,10 +24,10 @@ from cascade_engine import (
     Usage,
     drive,
 )
-from cascade_engine._drift import drift
-from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
-from cascade_engine._types import Advice
+from cascade_engine.core.records import Advice
+from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
+from cascade_engine.evaluation.drift import drift
 from tests import by_word
 
 PRICES = {"small": Price(1, 2), "large": Price(10, 20)}

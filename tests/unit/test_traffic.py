@@ -20,14 +20,14 @@ from cascade_engine import (
     collect,
     drive,
 )
-from cascade_engine._cells import Cell
-from cascade_engine._collection import Collection
-from cascade_engine._costs import Charge
-from cascade_engine._gathering import Children, Gathering
-from cascade_engine._records import query_key
-from cascade_engine._trace_log import LoggedTrace, TraceLog, read_traces
-from cascade_engine._types import Advice
+from cascade_engine.core.prices import Charge
+from cascade_engine.core.records import Advice
+from cascade_engine.data.collecting._cells import Cell
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning
+from cascade_engine.plugin.training_data import Children, Gathering
+from cascade_engine.storage.json_records import query_key
 from tests.helpers import finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.estimators._logistic import expit
+from cascade_engine.estimators.regression.logistic import expit
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import FloatArray
+    from cascade_engine.core.arrays import FloatArray
 
 __all__ = ["bradley_terry"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._registry import persistent
 from cascade_engine.extraction import agree, automatic, canonical
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import FloatArray
-    from cascade_engine._types import Answer, Query
+    from cascade_engine.core.arrays import FloatArray
+    from cascade_engine.core.records import Answer, Query
     from cascade_engine.extraction import Canonical, Extract
 
 __all__ = ["Agreement"]

@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import is_whole
-from cascade_engine._registry import kept, persistent
+from cascade_engine.core.arrays import is_whole
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators._base import (
+from cascade_engine.estimators.agreement import Agreement
+from cascade_engine.estimators.answer_signals import EffortSignal, LogprobSignal, StructureSignal
+from cascade_engine.estimators.combined_live import CombinedFollowing
+from cascade_engine.estimators.contracts import (
     AnswerSignal,
     ExAnteEstimator,
     Following,
     QualityEstimator,
     rows_where,
 )
-from cascade_engine.estimators._blocks import BlockLogistic, fit_blocks, fit_few
-from cascade_engine.estimators._correlation import fit_correlation, remaining
-from cascade_engine.estimators._following import CombinedFollowing
-from cascade_engine.estimators._logistic import expit, group_folds, logit, one_thread
-from cascade_engine.estimators._pooling import Pooling, Seen, fit_pooled
-from cascade_engine.estimators.agreement import Agreement
-from cascade_engine.estimators.signals import EffortSignal, LogprobSignal, StructureSignal
+from cascade_engine.estimators.regression.blocks import BlockLogistic, fit_blocks, fit_few
+from cascade_engine.estimators.regression.correlation import fit_correlation, remaining
+from cascade_engine.estimators.regression.logistic import expit, group_folds, logit, one_thread
+from cascade_engine.estimators.regression.pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.text import TextEstimator
+from cascade_engine.storage.registry import kept, persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Answer, Query
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.core.records import Answer, Query
+    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.extraction import Canonical
 
 __all__ = ["CombinedEstimator"]

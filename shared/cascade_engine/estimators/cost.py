@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators._base import CostEstimator
-from cascade_engine.estimators._logistic import group_folds, one_thread, standards
-from cascade_engine.estimators._query_features import QueryFeatures
+from cascade_engine.estimators.contracts import CostEstimator
+from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.regression.logistic import group_folds, one_thread, standards
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cascade_engine._arrays import FloatArray
-    from cascade_engine._costs import Price
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Query
+    from cascade_engine.core.arrays import FloatArray
+    from cascade_engine.core.prices import Price
+    from cascade_engine.core.records import Query
+    from cascade_engine.data.dataset import CascadeDataset
 
 __all__ = ["LinearCostEstimator", "PoissonCostEstimator", "TokenCostEstimator"]
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cascade_engine._arrays import highest, is_whole
-from cascade_engine._registry import kept, persistent
-from cascade_engine._value_iteration import ridge
-from cascade_engine._values import features
+from cascade_engine.core.arrays import highest, is_whole
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators._base import QualityEstimator, rows_where
-from cascade_engine.estimators._logistic import standards
 from cascade_engine.estimators.combined import CombinedEstimator
+from cascade_engine.estimators.contracts import QualityEstimator, rows_where
+from cascade_engine.estimators.regression.logistic import standards
+from cascade_engine.storage.registry import kept, persistent
+from cascade_engine.strategies.value_iteration import ridge
+from cascade_engine.strategies.values import features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Answer, Query
+    from cascade_engine.core.arrays import BoolArray, FloatArray
+    from cascade_engine.core.records import Answer, Query
+    from cascade_engine.data.dataset import CascadeDataset
 
 __all__ = ["DifferenceEstimator"]
 

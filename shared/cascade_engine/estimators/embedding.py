@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators._regression import STRENGTHS, RegressionEstimator
-from cascade_engine.estimators._vectors import Embedder
+from cascade_engine.estimators.features.vectors import Embedder
+from cascade_engine.estimators.regression.penalised import STRENGTHS, RegressionEstimator
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cascade_engine._arrays import FloatArray
+    from cascade_engine.core.arrays import FloatArray
 
 __all__ = ["EmbeddingEstimator"]
 

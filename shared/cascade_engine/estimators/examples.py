@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine._arrays import is_whole
-from cascade_engine._registry import persistent
+from cascade_engine.core.arrays import is_whole
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators._base import ExAnteEstimator
-from cascade_engine.estimators._logistic import one_thread
-from cascade_engine.estimators._vectors import UnitVectors
-from cascade_engine.estimators._verdicts import check_known
+from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.estimators.features.vectors import UnitVectors
+from cascade_engine.estimators.regression.logistic import one_thread
+from cascade_engine.estimators.static import check_known
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Self
 
-    from cascade_engine._arrays import FloatArray, IntArray
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Query
-    from cascade_engine.estimators._vectors import Embedder
+    from cascade_engine.core.arrays import FloatArray, IntArray
+    from cascade_engine.core.records import Query
+    from cascade_engine.data.dataset import CascadeDataset
+    from cascade_engine.estimators.features.vectors import Embedder
 
 __all__ = ["ExampleEstimator"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cascade_engine._registry import persistent
+from cascade_engine.estimators.answer_signals import LogprobSignal
 from cascade_engine.estimators.combined import CombinedEstimator
-from cascade_engine.estimators.signals import LogprobSignal
 from cascade_engine.estimators.text import TextEstimator
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
-    from cascade_engine.estimators._query_features import QueryFeatures
+    from cascade_engine.estimators.features.texts import QueryFeatures
 
 __all__ = ["LogprobEstimator"]
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators._base import ExAnteEstimator
 from cascade_engine.estimators._bradley_terry import bradley_terry
-from cascade_engine.estimators._logistic import Logistic, expit, fit_logistic, one_thread
-from cascade_engine.estimators._vectors import UnitVectors
+from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.estimators.features.vectors import UnitVectors
+from cascade_engine.estimators.regression.logistic import Logistic, expit, fit_logistic, one_thread
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
-    from cascade_engine._arrays import FloatArray, IntArray
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Query
-    from cascade_engine.estimators._vectors import Embedder
+    from cascade_engine.core.arrays import FloatArray, IntArray
+    from cascade_engine.core.records import Query
+    from cascade_engine.data.dataset import CascadeDataset
+    from cascade_engine.estimators.features.vectors import Embedder
 
 __all__ = ["Preference", "PreferenceEstimator"]
 

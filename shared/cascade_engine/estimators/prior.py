@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._failing import certainly_fails
-from cascade_engine._refusals import refuses
-from cascade_engine._registry import persistent
+from cascade_engine.answers.certain_failures import certainly_fails
+from cascade_engine.answers.refusals import refuses
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators._base import QualityEstimator
-from cascade_engine.estimators._logprob_features import confidence
+from cascade_engine.estimators.contracts import QualityEstimator
+from cascade_engine.estimators.features.logprobs import confidence
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray
-    from cascade_engine._dataset import CascadeDataset
-    from cascade_engine._types import Answer, Query
+    from cascade_engine.core.arrays import BoolArray, FloatArray
+    from cascade_engine.core.records import Answer, Query
+    from cascade_engine.data.dataset import CascadeDataset
 
 __all__ = ["PriorEstimator"]
 

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cascade_engine._registry import persistent
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators._verdicts import (
+from cascade_engine.estimators.static import (
     StaticEstimator,
     ask,
     check_router,
     name_of,
     verdict_row,
 )
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cascade_engine._types import Query
+    from cascade_engine.core.records import Query
 
     #: When a rule holds: a regular expression found in the text, or a function that says so.
     Condition: TypeAlias = str | re.Pattern[str] | Callable[[Query], object]

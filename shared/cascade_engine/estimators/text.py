@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cascade_engine._registry import persistent
-from cascade_engine.estimators._query_features import QueryFeatures
-from cascade_engine.estimators._regression import STRENGTHS, RegressionEstimator
+from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.regression.penalised import STRENGTHS, RegressionEstimator
+from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

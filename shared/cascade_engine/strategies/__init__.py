@@ -1,7 +1,9 @@
 """Strategies, one file each, and the table by which routers find them."""
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies._base import (
+from cascade_engine.strategies.cascade_routing import CascadeRouting
+from cascade_engine.strategies.cascading import Cascading
+from cascade_engine.strategies.contract import (
     STOP,
     ListedStrategy,
     Options,
@@ -9,8 +11,6 @@ from cascade_engine.strategies._base import (
     Strategy,
     TuningData,
 )
-from cascade_engine.strategies.cascade_routing import CascadeRouting
-from cascade_engine.strategies.cascading import Cascading
 from cascade_engine.strategies.fitted_value_iteration import FittedValueIteration
 from cascade_engine.strategies.mixing import RandomMixing
 from cascade_engine.strategies.reservation_index import ReservationIndex

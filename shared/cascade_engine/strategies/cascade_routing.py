@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest, subset_sums
-from cascade_engine._expectation import expected_max_subsets, expected_max_subsets_correlated
-from cascade_engine._registry import persistent
-from cascade_engine._supermodels import Problem, best_first_model, best_first_models
+from cascade_engine.core.arrays import highest, subset_sums
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies._base import STOP, ListedStrategy, Options
-from cascade_engine.strategies._escalating import Escalating
+from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
+from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.gaussian.expected_max import (
+    expected_max_subsets,
+    expected_max_subsets_correlated,
+)
+from cascade_engine.strategies.supermodels import Problem, best_first_model, best_first_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["CascadeRouting"]
@@ -37,8 +40,8 @@ class CascadeRouting(Escalating, ListedStrategy):
     and everything is estimated anew. Theorem 3 of Dekoninck et al. (ICML 2025).
 
     Sets are not listed but searched, with Lemma 1, closed forms and a concave relaxation
-    (`cascade_engine._supermodels`): the answer is exact and takes about a millisecond among a
-    hundred models. `max_depth` bounds the sets too.
+    (`cascade_engine.strategies.supermodels`): the answer is exact and takes about a millisecond
+    among a hundred models. `max_depth` bounds the sets too.
 
     Args:
         max_depth: the most models that may answer one query; None for no limit.

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest
-from cascade_engine._expectation import (
+from cascade_engine.core.arrays import highest
+from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
+from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.gaussian.expected_max import (
     expected_max_prefixes,
     expected_max_prefixes_correlated,
 )
-from cascade_engine._registry import persistent
-from cascade_engine.strategies._base import STOP, ListedStrategy, Options
-from cascade_engine.strategies._escalating import Escalating
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import BoolArray, IntArray
+    from cascade_engine.core.arrays import BoolArray, IntArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["Cascading", "first_waiting", "later"]

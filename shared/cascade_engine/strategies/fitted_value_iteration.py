@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest
-from cascade_engine._registry import persistent
-from cascade_engine._tuning import frontier_of_runs
-from cascade_engine._value_iteration import Setting, learn_values
+from cascade_engine.core.arrays import highest
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators._base import rows_where
-from cascade_engine.strategies._base import STOP, Strategy
-from cascade_engine.strategies._escalating import check_depth
+from cascade_engine.estimators.contracts import rows_where
+from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.contract import STOP, Strategy
+from cascade_engine.strategies.escalating import check_depth
+from cascade_engine.strategies.value_iteration import Setting, learn_values
+from cascade_engine.tuning.frontier_search import frontier_of_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
-    from cascade_engine._frontier import Frontier
-    from cascade_engine._values import Values
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies._base import TuningData
+    from cascade_engine.strategies.contract import TuningData
+    from cascade_engine.strategies.frontier import Frontier
+    from cascade_engine.strategies.values import Values
 
 __all__ = ["FittedValueIteration"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._registry import persistent
 from cascade_engine.errors import NotFittedError
 from cascade_engine.estimators import Estimates
+from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.routing import Routing
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import BoolArray, FloatArray
-    from cascade_engine.strategies._base import Options, TuningData
+    from cascade_engine.core.arrays import BoolArray, FloatArray
+    from cascade_engine.strategies.contract import Options, TuningData
 
 __all__ = ["RandomMixing"]
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._arrays import highest
-from cascade_engine._expectation import expected_excess
-from cascade_engine._registry import persistent
-from cascade_engine._reservation import one_decision, reservation_values
-from cascade_engine.strategies._base import STOP, Piece
-from cascade_engine.strategies._escalating import Escalating
+from cascade_engine.core.arrays import highest
+from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.contract import STOP, Piece
+from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.gaussian.expected_max import expected_excess
+from cascade_engine.strategies.gaussian.reservation import one_decision, reservation_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cascade_engine._arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["ReservationIndex"]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine._registry import persistent
-from cascade_engine.strategies._base import STOP, ListedStrategy, Options
+from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
 
 if TYPE_CHECKING:
-    from cascade_engine._arrays import BoolArray
+    from cascade_engine.core.arrays import BoolArray
     from cascade_engine.estimators import Estimates
 
 __all__ = ["Routing"]

@@ -1,0 +1,223 @@
+"""What a call of the cascade hands down to its children: callbacks, metadata, configuration."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.runnables.config import (
+    RunnableConfig,
+    ensure_config,
+    var_child_runnable_config,
+)
+from langchain_core.utils.utils import LC_ID_PREFIX
+from langchain_core.utils.uuid import uuid7
+
+from cascade_engine.plugin.call_options import OPTIONS
+from langchain_cascade._handlers import counting, without_tokens
+from langchain_cascade._options import read_options
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+    from contextvars import Token
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+
+    from cascade_engine import Session
+    from langchain_cascade._settings import Settings
+
+#: The call keyword under which a run travels from `invoke` to `_generate`, and no further.
+RUN = "cascade_run"
+#: The custom event that announces each decision, with `Decision.to_dict` as its data.
+DECISION = "cascade_decision"
+
+
+@dataclass(slots=True)
+class Run:
+    """One call of the cascade.
+
+    Attributes:
+        options: the cascade's options for this call; see `read_options`.
+        config: for the children: callbacks whose parent is this call's run, tags, metadata.
+        run_id: the run's id.
+        events: where its decisions are announced; None where nobody is to hear of them.
+    """
+
+    options: Mapping[str, Any]
+    config: RunnableConfig
+    run_id: uuid.UUID | None = None
+    events: CallbackManager | AsyncCallbackManager | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id that LangChain gives a message that has none of its provider."""
+        return f"{self.stream_id}-0"
+
+    @property
+    def stream_id(self) -> str:
+        """The same of a stream's pieces."""
+        return f"{LC_ID_PREFIX}-{self.run_id}"
+
+    def child(self, name: str) -> RunnableConfig:
+        """The configuration of one child's run."""
+        return cast("RunnableConfig", {**self.config, "run_name": name})
+
+    def announce(self, session: Session) -> None:
+        """Tells handlers of the session's last decision, as the custom event `DECISION`."""
+        events = self.events
+        if isinstance(events, CallbackManager) and events.handlers:
+            events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
+
+    async def aannounce(self, session: Session) -> None:
+        """The same, for asynchronous handlers."""
+        events = self.events
+        if isinstance(events, AsyncCallbackManager) and events.handlers:
+            await events.on_custom_event(DECISION, session.decision.to_dict(), self.run_id)
+
+
+def open_run(
+    config: RunnableConfig | None, cascade: Settings, *, is_async: bool
+) -> tuple[RunnableConfig, Run]:
+    """Fixes the run's id and callbacks beforehand, so that children can be hung below it.
+
+    LangChain tells `_stream` nothing of the run it belongs to. Knowing the id in advance, the
+    children's callback manager can be built here, on the same handlers.
+
+    Returns:
+        The configuration to call LangChain's own method with, and the run.
+
+    Raises:
+        ConfigurationError: an option of the call that cannot work.
+    """
+    config = ensure_config(config)
+    run_id = config.get("run_id") or uuid7()
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    callbacks = manager.configure(
+        config.get("callbacks"),
+        inheritable_tags=config.get("tags"),
+        inheritable_metadata=config.get("metadata"),
+    )
+    events = callbacks
+    if cascade.callbacks or cascade.verbose:
+        # The cascade's own handlers hear of its decisions, and not of its children, unless they
+        # count tokens.
+        events = manager.configure(callbacks, cascade.callbacks, cascade.verbose)
+    configurable = config.get("configurable") or {}
+    run = Run(
+        options=read_options(configurable, cascade.models),
+        config=_below(events, run_id, manager, configurable),
+        run_id=run_id,
+        events=events if events.handlers else None,
+    )
+    return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
+
+
+def run_below(
+    parent: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+    models: Collection[str],
+    *,
+    is_async: bool,
+) -> Run:
+    """The run of a call that did not come through `invoke` or `stream` (`generate`, say)."""
+    config = ensure_config()
+    if parent is not None:
+        return run_in(parent, config, models, is_async=is_async)
+    # Nobody knows of a run: the children belong to whatever surrounds the call.
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    around = manager.configure(config.get("callbacks"))
+    configurable = config.get("configurable") or {}
+    options = read_options(configurable, models)
+    return Run(options, _below(around, around.parent_run_id, manager, configurable))
+
+
+def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool) -> Run:
+    """The run of a call that LangChain has opened already.
+
+    Args:
+        parent: the run's own manager.
+        config: of the call.
+        models: names of the children.
+        is_async: whether the children are awaited.
+    """
+    manager = AsyncCallbackManager if is_async else CallbackManager
+    configurable = config.get("configurable") or {}
+    return Run(
+        read_options(configurable, models),
+        _below(parent, parent.run_id, manager, configurable),
+        parent.run_id,
+        manager(handlers=list(parent.handlers), parent_run_id=parent.run_id),
+    )
+
+
+@dataclass(slots=True)
+class surrounded_by:  # noqa: N801  reads as a function
+    """Makes a child's configuration the one that surrounds it.
+
+    A binding merges what surrounds it into what it is called with: it would bring back the handlers
+    and options that a child must not see.
+    """
+
+    config: RunnableConfig
+    _before: Token[RunnableConfig | None] | None = None
+
+    def __enter__(self) -> None:
+        self._before = var_child_runnable_config.set(self.config)
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            var_child_runnable_config.reset(self._before)
+
+
+def streamed(stream: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:
+    """A child's stream, surrounded by its configuration; between the chunks nothing is."""
+    while True:
+        with surrounded_by(config):
+            try:
+                chunk = next(stream)
+            except StopIteration:
+                return
+        yield chunk
+
+
+async def astreamed(
+    stream: AsyncGenerator[Any, None], config: RunnableConfig
+) -> AsyncGenerator[Any, None]:
+    """The same, without blocking the event loop."""
+    async with aclosing(stream):
+        while True:
+            with surrounded_by(config):
+                try:
+                    chunk = await anext(stream)
+                except StopAsyncIteration:
+                    return
+            yield chunk
+
+
+def _below(
+    source: Any,
+    run_id: uuid.UUID | None,
+    manager: type[CallbackManager | AsyncCallbackManager],
+    configurable: Mapping[str, Any],
+) -> RunnableConfig:
+    is_async = manager is AsyncCallbackManager
+    hearing = [*source.inheritable_handlers, *counting(source)]
+    handlers = without_tokens(hearing, is_async=is_async)
+    children = manager(
+        handlers=list(handlers),
+        inheritable_handlers=handlers,
+        parent_run_id=run_id,
+        tags=list(source.inheritable_tags),
+        inheritable_tags=list(source.inheritable_tags),
+        metadata=_own(source.inheritable_metadata),
+        inheritable_metadata=_own(source.inheritable_metadata),
+    )
+    rest = {key: value for key, value in configurable.items() if key not in OPTIONS}
+    return RunnableConfig(callbacks=children, configurable=rest)
+
+
+def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata without what describes the parent as a model."""
+    return {key: value for key, value in metadata.items() if not key.startswith("ls_")}

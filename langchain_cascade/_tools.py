@@ -1,0 +1,150 @@
+"""Tools for the children: each formats them in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+
+from cascade_engine import ConfigurationError
+from cascade_engine.data.importers.chat_logs import tools_of
+from langchain_cascade._adapting import adapt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.runnables import Runnable
+
+__all__ = ["BOUND", "Bound", "bind", "form_of", "offered", "schema_of", "supporting", "tool_of"]
+
+#: The call keyword under which the bound children travel to where they are called.
+BOUND = "cascade_bound"
+#: The schema that no answer in words fits.
+_NO_WORDS: Mapping[str, Any] = {"not": {}}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The children with tools.
+
+    Attributes:
+        children: those that take tools, by name.
+        tools: the tools as OpenAI has them, for whoever wants to know that there are some.
+        told: what else was bound, for tracers and caches: `tool_choice`, `strict`, ....
+        offered: the tools as `Query.tools` has them.
+        schema: of the answer, where it has to be in a form.
+    """
+
+    children: Mapping[str, Runnable[Any, Any]]
+    tools: list[Any]
+    told: Mapping[str, Any]
+    offered: tuple[Mapping[str, Any], ...]
+    schema: Mapping[str, Any] | None
+
+
+def bind(
+    models: Mapping[str, Runnable[Any, Any]], tools: Sequence[Any], options: Mapping[str, Any]
+) -> Bound:
+    """Binds tools to every child that takes some.
+
+    Raises:
+        ConfigurationError: none does.
+    """
+    children = supporting(models, lambda chat: chat.bind_tools(tools, **options), "tools")
+    formatted = [_formatted(tool) for tool in tools]
+    described = offered(formatted)
+    schema = schema_of(options.get("response_format"))
+    told = {key: schema if key == "response_format" else v for key, v in options.items()}
+    return Bound(children, formatted, told, described, form_of(options, described))
+
+
+def supporting(
+    models: Mapping[str, Runnable[Any, Any]],
+    change: Callable[[Any], Any],
+    wanted: str,
+    within: Callable[[Any, Callable[[Any], Any]], Any] = adapt,
+) -> dict[str, Any]:
+    """The children that support a change of their chat model, changed.
+
+    Args:
+        models: the children by name.
+        change: what becomes of a chat model.
+        wanted: what for, in words.
+        within: how the change is made inside a child; see `adapt`.
+
+    Raises:
+        ConfigurationError: none does; the message has each child's reason.
+    """
+    changed, refused = {}, {}
+    for name, child in models.items():
+        try:
+            changed[name] = within(child, change)
+        except NotImplementedError as error:  # noqa: PERF203  a handful of children
+            refused[name] = str(error) or f"{type(child).__name__} does not implement it"
+    if not changed:
+        reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
+        raise ConfigurationError(
+            f"no child supports {wanted} ({reasons}): give the cascade a chat model that does"
+        )
+    return changed
+
+
+def _formatted(tool: Any) -> Any:
+    found = tool_of(tool)
+    return tool if found is None else found
+
+
+def tool_of(tool: Any) -> dict[str, Any] | None:
+    """A tool, or a schema, as OpenAI has it; None for a provider's own, such as its search."""
+    try:
+        return convert_to_openai_tool(tool)
+    except (ValueError, TypeError):
+        return None
+
+
+def offered(tools: Any) -> tuple[Mapping[str, Any], ...]:
+    """The tools as `Query.tools` has them; one of a provider's own without a name is empty."""
+    return tuple(tool if "name" in tool else {} for tool in tools_of(tools))
+
+
+def form_of(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
+    """The JSON schema of an answer in words, None where it is free; see `schema_of`.
+
+    Args:
+        options: keywords of a call, `response_format` and `tool_choice` among them.
+        tools: those on offer.
+    """
+    if _has_to_call(options.get("tool_choice"), tools):
+        return _NO_WORDS
+    return schema_of(options.get("response_format"))
+
+
+def _has_to_call(choice: Any, tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a tool has to be called; a provider's own may be called out of sight."""
+    if not tools or not all(tools):
+        return False
+    if isinstance(choice, Mapping):
+        return choice.get("type") in {"any", "function", "tool"}
+    return choice is True or choice in ["any", "required", *(tool["name"] for tool in tools)]
+
+
+def schema_of(wanted: Any) -> Mapping[str, Any] | None:
+    """The JSON schema of an answer in a given form, None where it is free or cannot be told.
+
+    Args:
+        wanted: a schema, a class that stands for one, or an OpenAI `response_format`.
+    """
+    if (
+        isinstance(wanted, dict)
+        and "type" in wanted
+        and isinstance(wanted.get("json_schema"), dict)
+    ):
+        wanted = wanted["json_schema"].get("schema")
+    if not wanted or (isinstance(wanted, dict) and wanted.get("type") in {"text", "json_object"}):
+        return None
+    try:
+        return convert_to_json_schema(wanted)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,249 @@
+"""A data set as one flat table, a row for each answer: what frames and Parquet files hold.
+
+Columns: `row` (the query's number), `id`, `group`, `reference`, `metadata` where the data set has
+them; `query` and the query's other fields; `model`; `sample` (0 for the answer that is labelled);
+`answer` and the answer's other fields, its `usage` one column a field; `quality` and `cost`, which
+further samples do not have. `own_cost` is the cost that the answer itself carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import numpy as np
+
+from cascade_engine.core.arrays import is_number
+from cascade_engine.core.prices import Charge
+from cascade_engine.core.records import Answer, Query, Usage
+from cascade_engine.data.dataset import CascadeDataset
+from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.storage.json_records import DROPPED, field_kind, from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ANSWER", "QUERY", "ROWS", "USAGE", "Flat", "flattened", "raised"]
+
+#: Names of columns in place of the fields' own.
+_RENAMED = {
+    (Query, "text"): "query",
+    (Query, "signals"): "query_signals",
+    (Query, "advice_cost"): "query_advice_cost",
+    (Answer, "text"): "answer",
+    (Answer, "cost"): "own_cost",
+}
+#: Columns of a data set's rows, by the names of their cells.
+ROWS = {"id": "ids", "group": "groups", "reference": "references", "metadata": "metadata"}
+
+#: What a cell of a simple kind is called, and what tells one.
+_SIMPLE: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    str: ("text", lambda value: isinstance(value, str)),
+    float: ("a number", is_number),
+    int: ("a whole number", lambda value: is_number(value) and value == value // 1),
+}
+
+Flat = dict[str, list[Any]]
+
+
+def _columns(kind: type[Any]) -> dict[str, str]:
+    """Field by column of a record."""
+    skipped = DROPPED | {"usage"}
+    return {
+        _RENAMED.get((kind, f.name), f.name): f.name for f in fields(kind) if f.name not in skipped
+    }
+
+
+QUERY, ANSWER, USAGE = _columns(Query), _columns(Answer), _columns(Usage)
+
+
+def flattened(data: CascadeDataset) -> Flat:
+    """The table."""
+    extra = [name for name, column in ROWS.items() if column in data.columns]
+    names = ["row", *extra, *QUERY, "model", "sample", *ANSWER, *USAGE, "quality", "cost"]
+    flat: Flat = {name: [] for name in names}
+    for row, query in enumerate(data.queries):
+        shared = {"row": row}
+        shared |= {name: data.columns[ROWS[name]][row] for name in extra}
+        shared |= {name: getattr(query, field) for name, field in QUERY.items()}
+        for place, model in enumerate(data.models):
+            cell = [data.answers[row][place], *(data.samples[row][place] if data.samples else ())]
+            for sample, answer in enumerate(cell):
+                first = sample == 0
+                values = {
+                    **shared,
+                    "model": model,
+                    "sample": sample,
+                    **_answer_cells(answer),
+                    "quality": float(data.quality[row, place]) if first else None,
+                    "cost": float(data.cost[row, place]) if first else None,
+                }
+                for name in names:
+                    flat[name].append(values[name])
+    return flat
+
+
+def _answer_cells(answer: Answer) -> dict[str, Any]:
+    usage = answer.usage
+    return {
+        **{name: getattr(answer, field) for name, field in ANSWER.items()},
+        **{n: None if usage is None else getattr(usage, field) for n, field in USAGE.items()},
+    }
+
+
+def raised(
+    flat: Mapping[str, Sequence[Any]],
+    *,
+    models: Sequence[str] | None = None,
+    on_missing: str = "raise",
+    cost: Callable[[str, Answer], float] | None = None,
+    labels: str | None = None,
+    label_cost: float = 0.0,
+) -> CascadeDataset:
+    """The data set of a table; columns that are not there hold defaults.
+
+    Args:
+        flat: columns by name. Rows belong to one query by `row`, else `id`, else by the query.
+        models: those wanted, in order; by default all, in the order they appear.
+        on_missing: "raise", or "drop" the queries that some model has not answered, or that lack
+            the quality of an answer.
+        cost: what an answer costs where the table does not say.
+        labels: as in `CascadeDataset`.
+        label_cost: as in `CascadeDataset`.
+
+    Raises:
+        DataError: a column is missing or unknown, or a cell is missing or given twice.
+    """
+    if on_missing not in ("raise", "drop"):
+        raise ConfigurationError(f'on_missing must be "raise" or "drop", not {on_missing!r}')
+    _check_columns(flat)
+    lines = zip(*flat.values(), strict=True)
+    rows = _by_query(dict(zip(flat, line, strict=True)) for line in lines)
+    names = list(models or dict.fromkeys(str(name) for name in flat["model"]))
+    whole = [cells for cells in rows if all(_is_labelled(cells, name) for name in names)]
+    if len(whole) < len(rows) and (on_missing == "raise" or not whole):
+        absent, query = next(
+            (absent, next(iter(cells.values()))[0]["query"])
+            for cells in rows
+            if (absent := [name for name in names if not _is_labelled(cells, name)])
+        )
+        raise DataError(
+            f"{len(rows) - len(whole)} of {len(rows)} queries lack answers: {query[:80]!r} has "
+            f'none of {absent} with a quality; on_missing="drop" leaves such queries out'
+        )
+    provenance = {"labels": labels, "label_cost": label_cost}
+    return _built(names, whole, flat, cost or Charge({}).required, provenance)
+
+
+def _is_labelled(cells: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> bool:
+    return model in cells and cells[model][0]["quality"] is not None
+
+
+def _built(
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]],
+    flat: Mapping[str, Any],
+    cost: Callable[[str, Answer], float],
+    provenance: dict[str, Any],
+) -> CascadeDataset:
+    answers = [[[_answer(r) for r in cells[name]] for name in names] for cells in rows]
+    firsts = [[cells[name][0] for name in names] for cells in rows]
+    costs = [
+        [
+            cost(name, cell[0]) if first.get("cost") is None else first["cost"]
+            for name, cell, first in zip(names, row, first_row, strict=True)
+        ]
+        for row, first_row in zip(answers, firsts, strict=True)
+    ]
+    columns: dict[str, Any] = {
+        column: [row[0].get(name) for row in firsts]
+        for name, column in ROWS.items()
+        if name in flat
+    }
+    if any(len(cell) > 1 for row in answers for cell in row):
+        columns["samples"] = [[cell[1:] for cell in row] for row in answers]
+    return CascadeDataset(
+        names,
+        [_record(Query, QUERY, row[0]) for row in firsts],
+        [[cell[0] for cell in row] for row in answers],
+        [[first.get("quality") for first in row] for row in firsts],
+        costs,
+        **columns,
+        **provenance,
+    )
+
+
+def _check_columns(flat: Mapping[str, Any]) -> None:
+    known = ["row", *ROWS, *QUERY, "model", "sample", *ANSWER, *USAGE, "quality", "cost"]
+    unknown = [name for name in flat if name not in known]
+    if unknown:
+        raise DataError(f"unknown columns {unknown}: known are {', '.join(known)}")
+    absent = [name for name in ("query", "model", "quality") if name not in flat]
+    if absent:
+        raise DataError(f"the columns {absent} are missing; there are {list(flat)}")
+
+
+def _by_query(records: Iterable[dict[str, Any]]) -> list[dict[str, list[dict[str, Any]]]]:
+    """For each query, each model's records in the order of the samples."""
+    rows: dict[Any, dict[str, dict[int, dict[str, Any]]]] = {}
+    for number, record in enumerate(records):
+        if record["query"] is None or record["model"] is None:
+            raise DataError(f"row {number} of the table has no query or no model")
+        at = next(
+            (name, record[name]) for name in ("row", "id", "query") if record.get(name) is not None
+        )
+        cell = rows.setdefault(at, {}).setdefault(str(record["model"]), {})
+        sample = _kept(record.get("sample") or 0, int, "sample")
+        if sample in cell:
+            raise DataError(
+                f"the table has two answers of {record['model']!r} to {record['query'][:80]!r}: "
+                "give queries that differ an id each, or number the answers in a column 'sample'"
+            )
+        cell[sample] = record
+    return [
+        {model: [cell[s] for s in sorted(cell)] for model, cell in cells.items()}
+        for cells in rows.values()
+    ]
+
+
+def _answer(record: Mapping[str, Any]) -> Answer:
+    used = any(record.get(name) is not None for name in USAGE)
+    usage = _record(Usage, USAGE, record) if used else None
+    answer: Answer = _record(Answer, ANSWER, {"answer": "", **_given(record)}, usage=usage)
+    return answer
+
+
+def _given(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _record(
+    kind: type[Any], columns: Mapping[str, str], record: Mapping[str, Any], **more: Any
+) -> Any:
+    found = {n: f for n, f in columns.items() if record.get(n) is not None}
+    return kind(**{f: _kept(record[n], field_kind(kind, f), n) for n, f in found.items()}, **more)
+
+
+def _kept(value: Any, kind: Any, name: str) -> Any:
+    """Whole numbers, tuples and records where the field has them.
+
+    Frames hold floats, arrays and mappings.
+    """
+    if kind in _SIMPLE:
+        word, fits = _SIMPLE[kind]
+        if not fits(value):
+            raise DataError(f"{name} is {value!r:.60} where {word} is needed")
+        return int(value) if kind is int else value
+    if is_dataclass(kind):
+        return value if isinstance(value, kind) else from_json(kind, value)  # type: ignore[arg-type]
+    listed = get_origin(kind) is tuple
+    if not listed and isinstance(value, Mapping):
+        return value
+    if listed and isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
+        items = value.tolist() if isinstance(value, np.ndarray) else value
+        return tuple(_kept(item, get_args(kind)[0], name) for item in items)
+    raise DataError(
+        f"{name} is {value!r:.60} where a {'list' if listed else 'mapping'} is needed: a Parquet "
+        "file of CascadeDataset.save is read by CascadeDataset.load"
+    )

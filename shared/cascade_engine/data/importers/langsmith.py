@@ -1,0 +1,212 @@
+"""Collections from LangSmith's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from cascade_engine.answers.provider_reports import (
+    finish_reason,
+    token_logprobs,
+    token_usage,
+    tool_calls,
+)
+from cascade_engine.core.prices import Charge
+from cascade_engine.core.records import Answer
+from cascade_engine.data.collecting.journal import CallFailure
+from cascade_engine.data.importers._logged import LoggedRows
+from cascade_engine.data.importers.chat_logs import get, message_of, query_of, text_of
+from cascade_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cascade_engine.core.prices import Price
+    from cascade_engine.core.records import Query
+    from cascade_engine.data.collection import Collection
+
+__all__ = ["read_langsmith"]
+
+_QUESTION = ("input", "question", "query", "prompt", "text")
+_ANSWER = ("output", "answer", "content", "text", "result")
+
+
+def read_langsmith(
+    runs: Iterable[Any],
+    *,
+    question: Callable[[Any], str] | None = None,
+    answer: Callable[[Any], str] | None = None,
+    model: Callable[[Any], str] | None = None,
+    models: Sequence[str] | None = None,
+    samples: int = 1,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+) -> Collection:
+    """The calls of models among LangSmith's runs, as mappings or as the client's objects.
+
+    The model is `extra.metadata.ls_model_name`, the cost `total_cost`, tokens and times the run's
+    own. Runs with the same messages are one query; several runs of a model on it are samples, in
+    the order given. Scores are in the collection's `feedback` by their key, for
+    `dataset(feedback=collection.feedback["correctness"])`.
+
+    Args:
+        runs: those with `run_type` "llm" are read; all of them, if `model` is given.
+        question: finds the question in a run's inputs; messages and common names are known.
+        answer: finds the answer in a run's outputs; the same.
+        model: finds the name of the model in a run.
+        models: those wanted, in order; by default all, in the order they appear.
+        samples: how many answers of each model to each query are wanted.
+        prices: price of each model, used where a run has no cost.
+        charge: what a call costs then: "price", "seconds", or a callable of model and answer.
+
+    Raises:
+        DataError: no run is a model's, or a model, question or answer is not found in one.
+    """
+    rows, scores = LoggedRows(), dict[tuple[str, str, str], float]()
+    for run in runs:
+        if model is None and get(run, "run_type") not in (None, "llm"):
+            continue
+        name = model(run) if model else _model_of(run)
+        if not name:
+            raise DataError(
+                f"run {get(run, 'id')} does not say which model ran (extra.metadata.ls_model_name):"
+                " pass model=function of a run, or leave such runs out"
+            )
+        query, key = _question_of(run, question)
+        rows.add(key, query, name, _run_result(run, answer))
+        rows.ids.setdefault(key, str(get(run, "reference_example_id") or key))
+        for what, score in _feedback(run).items():
+            scores.setdefault((what, key, name), score)  # of the first run, as its answer is
+
+    collection = rows.collection(models, samples, Charge(prices or {}, charge))
+    names = dict(zip(collection.keys, collection.ids or collection.keys, strict=True))
+    for (what, key, name), score in scores.items():
+        collection.feedback.setdefault(what, {})[names[key], name] = score
+    return collection
+
+
+def _model_of(run: Any) -> str | None:
+    extra = get(run, "extra")
+    found = (
+        get(extra, "metadata", "ls_model_name")
+        or get(extra, "invocation_params", "model")
+        or get(extra, "invocation_params", "model_name")
+    )
+    return str(found) if found else None
+
+
+def _question_of(run: Any, question: Callable[[Any], str] | None) -> tuple[Query, str]:
+    inputs = get(run, "inputs")
+    messages = get(inputs, "messages")
+    if question is None and isinstance(messages, list) and messages:
+        inner = messages[0] if isinstance(messages[0], list) else messages
+        return query_of(inner, get(run, "extra", "invocation_params", "tools"))
+    text = question(inputs) if question else _only_text(inputs, _QUESTION, "prompts")
+    if not isinstance(text, str):
+        raise DataError(
+            f"no question is found in the inputs of run {get(run, 'id')}: pass question=function "
+            "of a run's inputs"
+        )
+    return query_of([{"role": "user", "content": text}])
+
+
+def _run_result(run: Any, answer: Callable[[Any], str] | None) -> Answer | CallFailure:
+    if get(run, "error"):
+        return CallFailure(str(get(run, "error")))
+    outputs = get(run, "outputs")
+    generation = _first(_first(get(outputs, "generations"))) or _first(get(outputs, "choices"))
+    told = get(generation, "message") or get(outputs, "message")
+    # The outputs are often the message itself.
+    message = message_of(told or (outputs if get(outputs, "role") else {}))
+    text = answer(outputs) if answer else _answer_text(outputs, generation, message)
+    if not isinstance(text, str):
+        raise DataError(
+            f"no answer is found in the outputs of run {get(run, 'id')}: pass answer=function of "
+            "a run's outputs"
+        )
+    said = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
+    return Answer(
+        text,
+        next((found for found in map(token_logprobs, said) if found), None),
+        _usage_of(run, message),
+        _number(get(run, "total_cost")),
+        _seconds(run),
+        next((found for found in map(finish_reason, said) if found), None),
+        tool_calls(get(message, "tool_calls")),
+    )
+
+
+def _answer_text(outputs: Any, generation: Any, message: Any) -> str | None:
+    for found in (get(message, "content"), get(generation, "text")):
+        if found is not None:
+            return str(text_of(found))
+    # A message that only calls tools says nothing: its other texts are no answer.
+    return "" if get(message, "tool_calls") else _only_text(outputs, _ANSWER)
+
+
+def _usage_of(run: Any, message: Any) -> Any:
+    counted = {
+        "input_tokens": get(run, "prompt_tokens"),
+        "output_tokens": get(run, "completion_tokens"),
+        "total_tokens": get(run, "total_tokens"),
+        "input_token_details": get(run, "prompt_token_details"),
+        "output_token_details": get(run, "completion_token_details"),
+    }
+    return token_usage(get(message, "usage_metadata")) or token_usage(counted)
+
+
+def _feedback(run: Any) -> dict[str, float]:
+    """The mean score by key, from `feedback_stats`, or from records of single scores."""
+    stats = get(run, "feedback_stats") or {}
+    found = {key: _number(get(each, "avg")) for key, each in stats.items()}
+    single: dict[str, list[float]] = {}
+    for each in get(run, "feedback") or ():
+        score = _number(get(each, "score"))
+        if score is not None:
+            single.setdefault(str(get(each, "key")), []).append(score)
+    found |= {key: sum(given) / len(given) for key, given in single.items()}
+    return {key: score for key, score in found.items() if score is not None}
+
+
+def _only_text(holder: Any, names: Sequence[str], listed: str = "") -> str | None:
+    """The text under one of the names, or the only text there is."""
+    if not isinstance(holder, Mapping):
+        return None
+    named = [holder[name] for name in names if isinstance(holder.get(name), str)]
+    first = _first(holder.get(listed))
+    texts = (
+        [first] if isinstance(first, str) else [v for v in holder.values() if isinstance(v, str)]
+    )
+    if named:
+        return str(named[0])
+    return texts[0] if len(texts) == 1 else None
+
+
+def _first(values: Any) -> Any:
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _number(value: Any) -> float | None:
+    """Costs are numbers, decimals or text, by the version of the export."""
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _seconds(run: Any) -> float | None:
+    start, end = _time(get(run, "start_time")), _time(get(run, "end_time"))
+    try:
+        return None if start is None or end is None else (end - start).total_seconds()
+    except TypeError:  # one with a time zone and one without
+        return None
+
+
+def _time(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        return None

@@ -1,0 +1,104 @@
+"""Collections from OpenAI's batch files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cascade_engine.answers.provider_reports import (
+    finish_reason,
+    token_logprobs,
+    token_usage,
+    tool_calls,
+)
+from cascade_engine.core.prices import Charge
+from cascade_engine.core.records import Answer
+from cascade_engine.data.collecting.journal import CallFailure
+from cascade_engine.data.importers._logged import LoggedRows
+from cascade_engine.data.importers.chat_logs import get, query_of, text_of
+from cascade_engine.errors import DataError
+from cascade_engine.storage.files import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cascade_engine.core.prices import Price
+    from cascade_engine.data.collection import Collection
+
+__all__ = ["read_openai_batches"]
+
+
+def read_openai_batches(
+    batches: Iterable[tuple[Any, Any]],
+    *,
+    models: Sequence[str] | None = None,
+    samples: int = 1,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+) -> Collection:
+    """The answers of OpenAI's batches of chat completions, and of servers that do the same.
+
+    Requests with the same messages, to whichever model, are one query, known by the first
+    `custom_id`. Requests that failed, expired or are not in the output are missing.
+
+    Args:
+        batches: pairs of input and output: paths of JSONL files, or their lines as mappings. A
+            file of errors is an output too.
+        models: those wanted, in order; by default all, in the order they appear.
+        samples: how many answers of each model to each query are wanted.
+        prices: price of each model.
+        charge: what a call costs: "price", or a callable of model and answer.
+
+    Raises:
+        DataError: a line has no `custom_id`, or that of another, or is no chat completion.
+    """
+    rows = LoggedRows()
+    for asked, answered in batches:
+        outputs = _by_id(answered)
+        for name, line in _by_id(asked).items():
+            body = get(line, "body")
+            messages = get(body, "messages")
+            if not messages or not get(body, "model"):
+                raise DataError(
+                    f"request {name!r} has no body with a model and messages: only batches of chat "
+                    "completions can be read"
+                )
+            schema = get(body, "response_format", "json_schema", "schema")
+            query, key = query_of(messages, get(body, "tools"), schema)
+            rows.ids.setdefault(key, name)
+            for result in _batch_results(outputs.get(name)):
+                rows.add(key, query, str(get(body, "model")), result)
+    return rows.collection(models, samples, Charge(prices or {}, charge))
+
+
+def _by_id(lines: Any) -> dict[str, Any]:
+    given = read_lines(Path(lines)) if isinstance(lines, (str, Path)) else lines
+    found: dict[str, Any] = {}
+    for line in given:
+        name = get(line, "custom_id")
+        if not isinstance(name, str):
+            raise DataError(f"a line of a batch has no custom_id: {line!r:.80}")
+        if name in found:
+            raise DataError(f"the custom_id {name!r} is in one batch file twice")
+        found[name] = line
+    return found
+
+
+def _batch_results(line: Any) -> list[Answer | CallFailure]:
+    body, error = get(line, "response", "body"), get(line, "error")
+    status = get(line, "response", "status_code")
+    choices = get(body, "choices")
+    if line is None or error or not choices or int(status or 200) >= 400:  # noqa: PLR2004  HTTP
+        why = error or get(body, "error") or ("no choices" if line else "no line in the output")
+        return [CallFailure(f"batch: {get(why, 'message') or why}")]
+    # Tokens are reported for all choices together: the first stands for what they cost.
+    return [
+        Answer(
+            text_of(get(choice, "message", "content")),
+            token_logprobs(choice),
+            token_usage(get(body, "usage")) if number == 0 else None,
+            finish_reason=finish_reason(choice),
+            tool_calls=tool_calls(get(choice, "message", "tool_calls")),
+        )
+        for number, choice in enumerate(choices)
+    ]

@@ -1,0 +1,187 @@
+"""A live query as one line of JSON, and back.
+
+```
+{"format": "cascade-routing/trace", "version": 1, "time": "2026-05-04T10:02:11.318+00:00",
+ "key": "<hash>", "query": {...}, "input": [...], "answers": {"small": {...}},
+ "setting": {"lambda": 21.5}, "trace": {"chosen": "small", "decisions": [...], ...}}
+```
+
+Queries and answers are written by their fields (see `_records`), decisions as `Trace.to_dict` has
+them. Every line says what it is, for several processes may write to one file, and files may be cut
+and joined by line. No line holds a model, a client or a key to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cascade_engine.core.records import Advice, Answer, Decision, Failure, Query, Trace, Usage
+from cascade_engine.errors import DataError, LoggedError
+from cascade_engine.storage.files import check_header
+from cascade_engine.storage.json_records import from_json, plain, restored, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["BLANK", "START", "LoggedTrace", "logged_of", "value_of"]
+
+R = TypeVar("R", Query, Answer)
+
+FORMAT, VERSION = "cascade-routing/trace", 1
+#: What every line begins with.
+START = b'{"format": "cascade-routing/trace"'
+#: What stands for each character of a text that was left out.
+BLANK = "\N{FULL BLOCK}"
+#: What a line does not say.
+_DEFAULTS: dict[str, Any] = {"key": None, "input": None, "beside": {}, "unfit": {}, "shadow": False}
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedTrace:
+    """One query as a log has it.
+
+    Attributes:
+        trace: what was decided, and answered. An error is there as a `LoggedError`.
+        input: what was asked, as JSON values of the framework's own; None where the query is all.
+        key: what tells it from other inputs; None where its query does.
+        time: when the query came to its end.
+        shadow: whether the answers were for the record alone, and the user got another.
+        beside: answers that were given outside of the trace: in shadow mode the user's own.
+        has_texts: whether texts are there; otherwise each is a run of blocks of the same length.
+    """
+
+    trace: Trace
+    input: Any = field(default=None, repr=False)
+    key: str | None = None
+    time: datetime = field(default_factory=_now)
+    shadow: bool = False
+    beside: Mapping[str, Answer] = field(default_factory=dict, hash=False)
+    has_texts: bool = True
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """Every answer that was given, by model."""
+        return {**self.beside, **self.trace.answers}
+
+    @property
+    def query(self) -> Query:
+        """What was asked, as the trace has it."""
+        return self.trace.query
+
+
+def value_of(logged: LoggedTrace) -> dict[str, Any]:
+    """The line, as JSON values.
+
+    Raises:
+        DataError: its input holds what JSON cannot.
+    """
+    trace, told = logged.trace, to_json if logged.has_texts else _textless
+    unfit = {str(i): each.answer for i, each in enumerate(trace.failures) if each.answer}
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "time": logged.time.isoformat(timespec="milliseconds"),
+        "shadow": logged.shadow,
+        "key": logged.key,
+        "query": told(trace.query),
+        "input": plain(logged.input, "the input"),
+        **{
+            name: {key: told(answer) for key, answer in answers.items()}
+            for name, answers in (
+                ("answers", trace.answers),
+                ("beside", logged.beside),
+                ("unfit", unfit),
+            )
+        },
+        "setting": plain(trace.setting),
+        "trace": plain(trace.to_dict()),
+    }
+    for name, default in _DEFAULTS.items():
+        if type(value[name]) is type(default) and value[name] == default:
+            del value[name]
+    return value
+
+
+def _textless(record: Query | Answer) -> dict[str, Any]:
+    return {**to_json(record), "text": len(record.text)}
+
+
+def logged_of(value: Any, path: Path, number: int) -> LoggedTrace:
+    """What `value_of` was given, but for payloads, and errors as `LoggedError`s.
+
+    Raises:
+        DataError: it is no such line, is of another version, or was changed.
+    """
+    check_header(value, path, FORMAT, VERSION)
+    try:
+        query = _record(Query, value["query"])
+        answers, beside, unfit = (
+            {name: _record(Answer, answer) for name, answer in value.get(part, {}).items()}
+            for part in ("answers", "beside", "unfit")
+        )
+        return LoggedTrace(
+            _trace(restored(value["trace"]), restored(value["setting"]), query, answers, unfit),
+            input=restored(value.get("input")),
+            key=value.get("key"),
+            time=datetime.fromisoformat(value["time"]),
+            shadow=value.get("shadow", False),
+            beside=beside,
+            has_texts=isinstance(value["query"]["text"], str),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"line {number} of {path} is damaged: {error!r}") from error
+
+
+def _record(kind: type[R], value: dict[str, Any]) -> R:
+    text = value["text"]
+    return from_json(kind, {**value, "text": BLANK * text if isinstance(text, int) else text})
+
+
+def _trace(
+    told: Mapping[str, Any],
+    setting: Mapping[str, float],
+    query: Query,
+    answers: Mapping[str, Answer],
+    unfit: Mapping[str, Answer],
+) -> Trace:
+    """The trace of which `Trace.to_dict` told."""
+    return Trace(
+        query=query,
+        strategy=told["strategy"],
+        fitted=told["fitted"],
+        setting=setting,
+        budget=told["budget"],
+        decisions=tuple(Decision(**{**d, "after": tuple(d["after"])}) for d in told["decisions"]),
+        answers=answers,
+        failures=tuple(
+            Failure(
+                each["model"],
+                LoggedError(each["error"]),
+                each.get("seconds"),
+                unfit.get(str(i)),
+                each.get("cost"),
+            )
+            for i, each in enumerate(told["failures"])
+        ),
+        costs={call["model"]: call["cost"] for call in told["calls"]},
+        chosen=told["chosen"],
+        advice=tuple(map(_advice, told["advice"])),
+    )
+
+
+def _advice(told: dict[str, Any]) -> Advice:
+    counts = {each.name: told.pop(each.name, None) for each in fields(Usage)}
+    usage = {name: count for name, count in counts.items() if count is not None}
+    error = told.pop("error")
+    return Advice(
+        **told,
+        usage=Usage(**usage) if usage else None,
+        error=None if error is None else LoggedError(error),
+    )

@@ -1,0 +1,124 @@
+"""A log of live queries: a file to which each is appended, as one line of JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cascade_engine.data.traces.redaction import rewritten, without_texts
+from cascade_engine.data.traces.trace_line import START, LoggedTrace, logged_of, value_of
+from cascade_engine.errors import ConfigurationError, DataError, DataWarning
+from cascade_engine.storage.json_records import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from cascade_engine.core.records import Trace
+
+__all__ = ["LoggedTrace", "TraceLog", "read_traces"]
+
+
+class TraceLog:
+    """A file to which queries are appended.
+
+    Threads and processes may share it: each line is appended by one write. (Windows does not keep
+    the writes of several processes apart.) A file that is made is for its owner's eyes only.
+
+    Args:
+        path: of the file, which is made with the first line.
+        texts: whether to keep what was asked and answered. Without it a log serves `drift`, and
+            nothing else.
+        redact: is given each text (of questions, answers, inputs, errors) and returns what is to
+            be kept of it.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        texts: bool = True,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.texts = texts
+        self.redact = redact
+
+    def __repr__(self) -> str:
+        return f"TraceLog({str(self.path)!r})"
+
+    def write(self, trace: Trace | LoggedTrace) -> None:
+        """Appends one query.
+
+        Raises:
+            DataError: its input holds what JSON cannot.
+            OSError: it could not be written.
+        """
+        logged = trace if isinstance(trace, LoggedTrace) else LoggedTrace(trace)
+        if not self.texts or not logged.has_texts:
+            logged = without_texts(logged)
+        elif self.redact is not None:
+            logged = rewritten(logged, self._redacted)
+        self._append(line_of(value_of(logged)))
+
+    def _redacted(self, text: str) -> str:
+        found = self.redact(text) if self.redact else text
+        if not isinstance(found, str):
+            raise ConfigurationError(
+                f"redact returned {type(found).__name__} for a text: it must return a text"
+            )
+        return found
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened each time: a file that was moved away is then begun anew.
+        with open(self.path, "ab+", buffering=0, opener=_private) as file:
+            if file.seek(0, io.SEEK_END):
+                file.seek(-1, io.SEEK_END)
+                if file.read(1) != b"\n":  # what a killed process left
+                    line = b"\n" + line
+            written = file.write(line)
+        if written != len(line):
+            raise OSError(f"only {written} of {len(line)} bytes could be written to {self.path}")
+
+
+def read_traces(path: str | PathLike[str]) -> list[LoggedTrace]:
+    """What `TraceLog` wrote, in the order of the file.
+
+    A line that was torn, by a process that was killed, is left out with a `DataWarning`.
+
+    Raises:
+        DataError: there is no such file, it is no log of traces, or one of another version.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path} does not exist: TraceLog({str(path)!r}) makes it")
+    found = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            value, is_torn = _parsed(line)
+            if is_torn and number == 1 and not line.startswith(START[: len(line)]):
+                raise DataError(f"{path} is no log of traces: it begins with {line[:60]!r}")
+            if is_torn:
+                words = f"line {number} of {path} was torn, and is left out: {line[:60]!r}"
+                warnings.warn(words, DataWarning, stacklevel=2)
+            if value is not None:
+                found.append(logged_of(value, path, number))
+    return found
+
+
+def _parsed(line: bytes) -> tuple[Any, bool]:
+    """What a line holds, None where nothing whole, and whether something torn is before it."""
+    begin = max(line.rfind(START), 0)
+    try:
+        return json.loads(line[begin:]), begin > 0
+    except ValueError:
+        return None, bool(line.strip())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

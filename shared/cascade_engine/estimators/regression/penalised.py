@@ -1,0 +1,245 @@
+"""Quality by logistic regression on features of the query, with a penalty that is learned."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from cascade_engine.errors import ConfigurationError, NotFittedError
+from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.estimators.regression.logistic import (
+    MOST,
+    _solve,
+    expit,
+    expit_one,
+    group_folds,
+    log_loss,
+    logit,
+    one_thread,
+)
+from cascade_engine.storage.registry import persistent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
+    from cascade_engine.core.records import Query
+    from cascade_engine.data.dataset import CascadeDataset
+
+__all__ = ["STRENGTHS", "RegressionEstimator", "Regressions", "TextFeatures"]
+
+#: Inverse penalties that are tried, scikit-learn's `C`.
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+#: A shared space as a whole varies as much as so many features with a scale of their own.
+_SPACE_VARIANCE = 9.0
+_CONSTANT = 1e-9
+
+
+class TextFeatures(Protocol):
+    """Features learned from texts alone.
+
+    Attributes:
+        space: the columns that are coordinates in one space and share one scale: direction by
+            direction, its noise would be blown up to the size of what matters. Any other feature
+            has a scale of its own.
+    """
+
+    space: slice
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learns from n texts."""
+        ...
+
+    def transform(self, texts: Sequence[str]) -> FloatArray:
+        """Features of each text, shape (n, d)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is regressed: features (n, d), qualities (n, k), and the features' shared space."""
+
+    features: FloatArray
+    quality: FloatArray
+    space: slice
+
+    def at(self, rows: BoolArray) -> Table:
+        """Some of the rows."""
+        return Table(self.features[rows], self.quality[rows], self.space)
+
+    def scale(self) -> FloatArray:
+        """What counts as one unit of each feature, shape (d,)."""
+        variance = self.features.var(axis=0)
+        variance[self.space] = variance[self.space].sum() / _SPACE_VARIANCE
+        # A column that is constant but for rounding carries nothing: scaled up it would be noise.
+        size = np.abs(self.features).max(axis=0)
+        return np.where(variance > (_CONSTANT * (1 + size)) ** 2, np.sqrt(variance), 1.0)
+
+
+@persistent("Regressions")
+@dataclass(frozen=True, slots=True)
+class Regressions:
+    """k logistic regressions on the same d features, predicted at once.
+
+    As a `Logistic` does, they take a feature outside what was seen as the nearest seen.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    coef: FloatArray
+    intercept: FloatArray
+
+    @classmethod
+    def fit(cls, table: Table, strength: float) -> Regressions:
+        """One for each column of qualities; `strength` is scikit-learn's `C`."""
+        mean, scale = table.features.mean(axis=0), table.scale()
+        x = (table.features - mean) / scale
+        fits = [_fit_one(x, labels, strength) for labels in table.quality.T]
+        coef = np.stack([coef for coef, _ in fits], axis=1) / scale[:, None]
+        intercept = np.array([constant for _, constant in fits]) - mean @ coef
+        return cls(table.features.min(axis=0), table.features.max(axis=0), coef, intercept)
+
+    def logit(self, features: FloatArray) -> FloatArray:
+        """Log-odds of n rows of features, shape (n, k)."""
+        return np.asarray(np.minimum(np.maximum(self._line(features), -MOST), MOST))
+
+    def logit_one(self, features: FloatArray) -> list[float]:
+        """Log-odds of one row of features, shape (d,): k plain numbers."""
+        return [min(max(x, -MOST), MOST) for x in self._line(features).tolist()]
+
+    def _line(self, features: FloatArray) -> FloatArray:
+        seen = np.minimum(np.maximum(features, self.low), self.high)
+        return np.asarray(seen @ self.coef + self.intercept)
+
+    def loss(self, table: Table) -> float:
+        """Log loss, summed over rows and mean over models."""
+        return log_loss(self.logit(table.features), table.quality) * len(table.quality)
+
+
+def _fit_one(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatArray, float]:
+    if labels.max() <= 0 or labels.min() >= 1:
+        # Nothing to separate: Laplace's rule of succession.
+        return np.zeros(x.shape[1]), float(logit((labels.sum() + 1) / (len(labels) + 2)))
+    if not x.any():
+        return np.zeros(x.shape[1]), float(logit(labels.mean()))
+    return _solve(x, labels, strength)
+
+
+def best_strength(table: Table, folds: IntArray, strengths: Sequence[float]) -> float:
+    """The penalty under which the models together predict held-out labels best.
+
+    The strongest one where there is but one fold, and the strongest of equals.
+    """
+    loss = np.zeros(len(strengths))
+    for fold in np.unique(folds):
+        held = folds == fold
+        if not held.all():
+            loss += [Regressions.fit(table.at(~held), s).loss(table.at(held)) for s in strengths]
+    return strengths[int(loss.argmin())]
+
+
+def cross_logit(table: Table, folds: IntArray, strengths: Sequence[float]) -> FloatArray:
+    """Log-odds of each row by a fit on the other folds, its penalty chosen there too; (n, k).
+
+    The penalty for a fold is chosen by cross-validation over the others, by fits that leave out two
+    folds: each serves both. Where there are only two nothing is left to choose by, and the
+    strongest penalty is taken; where there is one, nothing to learn from, and all is NaN.
+    """
+    held = [folds == fold for fold in np.unique(folds)]
+    out = np.full(table.quality.shape, np.nan)
+    if len(held) == 1:
+        return out
+    loss = np.zeros((len(strengths), len(held)))
+    for i, j in combinations(range(len(held)), 2) if len(held) > 2 else ():  # noqa: PLR2004
+        rest = table.at(~(held[i] | held[j]))
+        for row, strength in zip(loss, strengths, strict=True):
+            fit = Regressions.fit(rest, strength)
+            row[i] += fit.loss(table.at(held[j]))
+            row[j] += fit.loss(table.at(held[i]))
+    for rows, best in zip(held, loss.argmin(axis=0).tolist(), strict=True):
+        out[rows] = Regressions.fit(table.at(~rows), strengths[best]).logit(table.features[rows])
+    return out
+
+
+class RegressionEstimator(ExAnteEstimator):
+    """One penalised logistic regression per model, on features learned from the texts.
+
+    All models share one penalty, chosen by cross-validation: the one under which they together
+    predict held-out labels best.
+
+    Args:
+        features: how texts become features; it is copied, and the copy fitted.
+        strengths: inverse penalties to choose from, scikit-learn's `C`.
+        folds: of the cross-validation; fewer are used when there are fewer distinct queries.
+        seed: of the folds.
+
+    Raises:
+        ConfigurationError: no strengths, one that is not a finite number above 0, or fewer than 2
+            folds.
+
+    Attributes:
+        models_: names of the models, the columns.
+        strength_: the strength chosen.
+    """
+
+    models_: tuple[str, ...]
+    strength_: float
+
+    def __init__(
+        self, features: TextFeatures, *, strengths: Sequence[float], folds: int, seed: int
+    ) -> None:
+        if folds < 2:  # noqa: PLR2004
+            raise ConfigurationError(f"cross-validation needs at least 2 folds, not {folds}")
+        if not len(strengths) or not all(0 < s < np.inf for s in strengths):
+            raise ConfigurationError(
+                f"strengths must be finite numbers above 0, at least one, not {strengths!r}"
+            )
+        self.features = features
+        self.strengths = tuple(sorted(float(s) for s in strengths))
+        self.folds = folds
+        self.seed = seed
+
+    def fit(self, data: CascadeDataset) -> Self:
+        """Learns from complete data and returns self."""
+        texts = [query.text for query in data.queries]
+        count = min(self.folds, len(set(texts)))
+        with one_thread():
+            learned, table = self._learn(data)
+            folds = group_folds(texts, count, self.seed)
+            self.strength_ = best_strength(table, folds, self.strengths)
+            self._regressions = Regressions.fit(table, self.strength_)
+        self._learned = learned
+        self.models_ = data.models
+        return self
+
+    def predict(self, queries: Sequence[Query]) -> FloatArray:
+        """Expected quality of each model's answer, shape (n, k)."""
+        features = self._features(queries)
+        return expit(self._regressions.logit(features))
+
+    def predict_one(self, query: Query) -> list[float]:
+        """The same for one query, by the same regressions on a single row."""
+        features = self._features([query])[0]
+        return [expit_one(x) for x in self._regressions.logit_one(features)]
+
+    def _features(self, queries: Sequence[Query]) -> FloatArray:
+        if not hasattr(self, "models_"):
+            raise NotFittedError(f"{type(self).__name__} has not been fitted: call fit first")
+        return self._learned.transform([query.text for query in queries])
+
+    def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
+        """As `ExAnteEstimator.cross_predict`, with features learned once: they see no labels."""
+        with one_thread():
+            _, table = self._learn(data)
+            return expit(cross_logit(table, folds, self.strengths))
+
+    def _learn(self, data: CascadeDataset) -> tuple[TextFeatures, Table]:
+        texts = [query.text for query in data.queries]
+        learned = copy.deepcopy(self.features).fit(texts)
+        return learned, Table(learned.transform(texts), data.quality, learned.space)

@@ -1,0 +1,297 @@
+"""Shadow mode: the user gets the incumbent's answer, and the cascade plays along for the record.
+
+The session is driven in the background, by a thread or a task. The incumbent has answered already,
+and is not asked again; whatever else happens there never reaches whoever asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.records import Answer
+from cascade_engine.errors import ConfigurationError, SessionStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+
+    from cascade_engine.core.records import Call, Trace
+    from cascade_engine.routing.session import Session
+
+__all__ = [
+    "Outcome",
+    "Shadow",
+    "Shadowed",
+    "Shadows",
+    "areusing",
+    "beside",
+    "check_shadow",
+    "opened",
+    "outcome_of",
+    "reusing",
+]
+
+#: What came of the incumbent's call.
+Outcome: TypeAlias = "Answer | BaseException"
+
+_LOG = logging.getLogger("cascade_engine")
+_LIMIT = 16
+
+
+def check_shadow(incumbent: str | None, models: Collection[str]) -> None:
+    """Refuses an incumbent that is no child.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if incumbent is not None and incumbent not in models:
+        raise ConfigurationError(
+            f"shadow={incumbent!r} is none of the children: name the one that is to answer while "
+            f"the cascade plays along: {list(models)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What is to be played once the incumbent has answered.
+
+    Attributes:
+        incumbent: the model whose answer the user gets.
+        open: opens the session.
+    """
+
+    incumbent: str
+    open: Callable[[], Session]
+
+
+def opened(
+    incumbent: str | None,
+    options: Mapping[str, Any],
+    opening: Callable[[Mapping[str, Any]], Session],
+) -> tuple[Session, Shadow | None]:
+    """The session that answers a call, and what is to be played behind it in shadow mode.
+
+    There the incumbent answers, whatever it costs, unless the call names a model itself.
+
+    Args:
+        incumbent: None outside of shadow mode.
+        options: of the call; see `check_options`.
+        opening: opens a session with such options.
+    """
+    if incumbent is None or options.get("model") is not None:
+        return opening(options), None
+    alone = {"model": incumbent, "max_cost": None}
+    return opening(alone), Shadow(incumbent, lambda: opening(options))
+
+
+def outcome_of(trace: Trace, incumbent: str) -> Outcome:
+    """What came of the incumbent's call: the answer that the user got, or what the user is told."""
+    answer = trace.answers.get(incumbent)
+    return trace.failures[-1].error if answer is None else answer
+
+
+def beside(incumbent: str, outcome: Outcome) -> dict[str, Answer]:
+    """The incumbent's answer, for `LoggedTrace.beside`."""
+    return {incumbent: outcome} if isinstance(outcome, Answer) else {}
+
+
+def reusing(incumbent: str, outcome: Outcome, run: Callable[[Call], Answer]) -> Any:
+    """A driver's function that answers for the incumbent with what it has said, or raised."""
+
+    def answer(call: Call) -> Answer:
+        return _again(outcome) if _is_for(incumbent, call) else run(call)
+
+    return answer
+
+
+def areusing(incumbent: str, outcome: Outcome, run: Callable[[Call], Awaitable[Answer]]) -> Any:
+    """The same for `adrive`."""
+
+    async def answer(call: Call) -> Answer:
+        return _again(outcome) if _is_for(incumbent, call) else await run(call)
+
+    return answer
+
+
+def _is_for(incumbent: str, call: Call) -> bool:
+    """Whether it is what the user asked; a further sample of the same model is not."""
+    return call.model == incumbent and not call.is_advice
+
+
+def _again(outcome: Outcome) -> Answer:
+    if isinstance(outcome, Answer):
+        return outcome
+    raise outcome
+
+
+class Shadows:
+    """Sessions in the background, for the record alone.
+
+    Beyond a limit, further ones are skipped. An error of one is counted, and told to the logger
+    "cascade_engine" as a warning.
+
+    Args:
+        limit: how many may be under way at the same time.
+
+    Raises:
+        ConfigurationError: the limit is no integer of at least 1.
+
+    Attributes:
+        skipped: how many were, since there were too many.
+        failed: how many were broken off by an error.
+    """
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        if not is_whole(limit) or limit < 1:
+            raise ConfigurationError(f"the limit of shadows must be an integer >= 1, not {limit!r}")
+        self.limit = limit
+        self.skipped = 0
+        self.failed = 0
+        self._threads = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = threading.Condition()
+
+    def __reduce__(self) -> tuple[type[Shadows], tuple[int]]:
+        return type(self), (self.limit,)  # a copy begins with none
+
+    @property
+    def pending(self) -> int:
+        """How many are under way."""
+        # A loop that was closed early never comes to the end of its tasks.
+        return self._threads + sum(not task.get_loop().is_closed() for task in [*self._tasks])
+
+    def start(self, play: Callable[[], object]) -> bool:
+        """Plays a session in a thread of its own.
+
+        Args:
+            play: drives it, and records what came of it.
+
+        Returns:
+            Whether it was started.
+        """
+        with self._changed:
+            if not self._admits():
+                return False
+            self._threads += 1
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._play, play), name="cascade-shadow", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # none can be had, or the interpreter is shutting down
+            self._told(error)
+            self._end_thread()
+            return False
+        return True
+
+    def astart(self, play: Callable[[], Coroutine[Any, Any, object]]) -> bool:
+        """The same in a task of the running event loop."""
+        with self._changed:
+            if not self._admits():
+                return False
+            task = asyncio.get_running_loop().create_task(self._aplay(play))
+            self._tasks.add(task)
+        task.add_done_callback(self._end_task)
+        return True
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until none is under way.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether none is.
+
+        Raises:
+            SessionStateError: it is called within an event loop, which could then do nothing else.
+        """
+        if _in_a_loop():
+            raise SessionStateError("this would block the event loop: await ajoin instead")
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.pending, timeout)
+
+    async def ajoin(self, timeout: float | None = None) -> bool:
+        """The same, without blocking the event loop."""
+        until = None if timeout is None else time.monotonic() + timeout
+        own = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks if task.get_loop() is own]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        rest = None if until is None else max(0.0, until - time.monotonic())
+        return not self.pending or await asyncio.to_thread(self.join, rest)
+
+    def _admits(self) -> bool:
+        if self.pending < self.limit:
+            return True
+        self.skipped += 1
+        return False
+
+    def _play(self, play: Callable[[], object]) -> None:
+        try:
+            play()
+        except Exception as error:  # noqa: BLE001  it is nobody's answer
+            self._told(error)
+        finally:
+            self._end_thread()
+
+    async def _aplay(self, play: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        try:
+            await play()
+        except Exception as error:  # noqa: BLE001  it is nobody's answer
+            self._told(error)
+
+    def _told(self, error: Exception) -> None:
+        with self._changed:
+            self.failed += 1
+        _LOG.warning("a query in shadow mode was broken off: %r", error)
+
+    def _end_thread(self) -> None:
+        with self._changed:
+            self._threads -= 1
+            self._changed.notify_all()
+
+    def _end_task(self, task: asyncio.Task[None]) -> None:
+        with self._changed:
+            self._tasks.discard(task)
+            self._changed.notify_all()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Shadowed:
+    """The part of an adapter's model that waits for what is played behind it: a mix-in."""
+
+    _shadows: Shadows
+
+    def join_shadows(self, timeout: float | None = None) -> bool:
+        """Waits until the cascade has played all that is under way in shadow mode.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
+                awaited.
+        """
+        return self._shadows.join(timeout)
+
+    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
+        """The same, without blocking the event loop."""
+        return await self._shadows.ajoin(timeout)

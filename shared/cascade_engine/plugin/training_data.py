@@ -1,0 +1,214 @@
+"""What an adapter learns from: questions for its children, a collection, or a finished data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from cascade_engine.data.collecting._job import Job
+from cascade_engine.data.collecting.collect import acollect, collect
+from cascade_engine.data.collection import Collection
+from cascade_engine.data.dataset import CascadeDataset, check_labels
+from cascade_engine.data.traces.trace_line import LoggedTrace
+from cascade_engine.data.traces.traffic import asked_of
+from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.routing.recorded_advice import aadvise, advise
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from cascade_engine.core.prices import Charge
+    from cascade_engine.core.records import Answer, Query
+    from cascade_engine.routing.advisers import Adviser
+
+__all__ = ["Children", "Gathering"]
+
+_SOURCES = ("grade", "judge", "agreement", "strongest")
+#: Options of `Collection.dataset`; all others are those of `collect`.
+_OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
+#: What `collect` takes, but for what a cascade knows itself.
+_OWN = {"models", "queries", "inputs", "keys"}
+_OF_COLLECT = tuple(each.name for each in fields(Job) if each.name not in _OWN)
+#: Options of `collect` that hold for asking advisers too.
+_OF_ADVICE = ("path", "settings", "max_concurrency", "retries", "retry_on", "progress", "sleep")
+
+
+@dataclass(frozen=True)
+class Children:
+    """How an adapter's children are asked.
+
+    Attributes:
+        ask: a function of an input to an `Answer`, by the child's name.
+        aask: the same, for coroutines.
+        charge: what their calls cost.
+        advisers: how each adviser is asked, by a function of a prompt and one for coroutines.
+        read: a question as a query, the input to call a child with, and a key of its content.
+        samples: how many further answers the cascade asks of which child, once it is fitted.
+        rebuild: the question of which a log has the input.
+    """
+
+    ask: Mapping[str, Callable[[Any], Answer]]
+    aask: Mapping[str, Callable[[Any], Awaitable[Answer]]]
+    charge: Charge
+    read: Callable[[Any], tuple[Query, Any, str]]
+    advisers: Mapping[
+        Adviser, tuple[Callable[[str], Answer], Callable[[str], Awaitable[Answer]]]
+    ] = field(default_factory=dict)
+    samples: Mapping[str, int] = field(default_factory=dict)
+    rebuild: Callable[[Any], Any] = lambda logged: logged
+
+    def collect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
+        """Asks every child every question, as often as a fit needs its answers."""
+        return collect(self.ask, **self._asking(questions, options))
+
+    async def acollect(self, questions: Sequence[Any], options: Mapping[str, Any]) -> Collection:
+        """The same, without blocking the event loop."""
+        return await acollect(self.aask, **self._asking(questions, options))
+
+    def advise(self, data: CascadeDataset, options: Mapping[str, Any]) -> CascadeDataset:
+        """Asks the advisers about a data set."""
+        asks = {each: ways[0] for each, ways in self.advisers.items()}
+        return advise(data, asks, **{**self.paying, **options})
+
+    @property
+    def paying(self) -> dict[str, Any]:
+        """How calls are priced, and that the frameworks' own clients try again."""
+        return {"prices": self.charge.prices, "charge": self.charge.by, "retries": 0}
+
+    def _asking(self, questions: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(options) - set(_OF_COLLECT))
+        if unknown:
+            raise ConfigurationError(
+                f"there is no option {unknown[0]!r}: what is asked takes {list(_OF_COLLECT)}, and "
+                f"what comes of it {list(_OF_DATASET)}"
+            )
+        questions = _listed("questions", questions)
+        read = [self._read(question) for question in questions]
+        logged = [
+            replace(question, key=key)
+            for question, (_, _, key) in zip(questions, read, strict=True)
+            if isinstance(question, LoggedTrace)
+        ]
+        if logged and options.get("known") is not None:
+            raise ConfigurationError("the traces given know the answers: leave out known=")
+        return {
+            "queries": [query for query, _, _ in read],
+            "inputs": [given for _, given, _ in read],
+            "keys": [key for _, _, key in read],
+            # The first answer counts too.
+            "samples": {model: 1 + self.samples.get(model, 0) for model in self.ask},
+            "known": Collection.from_traces(logged) if logged else None,
+            **self.paying,
+            **options,
+        }
+
+    def _read(self, question: Any) -> tuple[Query, Any, str]:
+        """A question as a query, input and key; a logged one keeps what advisers said of it."""
+        if not isinstance(question, LoggedTrace):
+            return self.read(question)
+        asked_of(question)
+        if question.input is None:
+            raise DataError(
+                f"the trace of {question.query.text[:80]!r} was logged without its input, and "
+                "nobody can be asked again: a cascade's own log has it"
+            )
+        query, given, key = self.read(self.rebuild(question.input))
+        said = question.query
+        return replace(query, signals=said.signals, advice_cost=said.advice_cost), given, key
+
+
+class Gathering:
+    """Whatever there is, on its way to a data set. Nobody is asked before all else is in order.
+
+    Args:
+        given: questions, a collection, or a data set.
+        references: the right answers, one per question.
+        options: of `Collection.dataset` (`grade`, `judge`, ...) and of `collect` (`path`, ...).
+        children: whom to ask.
+
+    Raises:
+        DataError: no questions, or not as many references.
+        ConfigurationError: nothing says which answers are good, or there is a cost limit at which
+            all would be lost.
+        UnknownPriceError: a child has no price, and its calls are to be priced.
+    """
+
+    def __init__(
+        self,
+        given: Any,
+        references: Sequence[Any] | None,
+        options: Mapping[str, Any],
+        children: Children,
+    ) -> None:
+        if references is not None:
+            references = _listed("references", references)
+        self._given, self._references, self._children = given, references, children
+        self._labels = {k: v for k, v in options.items() if k in _OF_DATASET}
+        self._options = {k: v for k, v in options.items() if k not in _OF_DATASET}
+        if isinstance(given, CascadeDataset):
+            _refuse(["references"] * (references is not None) + list(options), "a data set")
+            return
+        sources = {name: self._labels[name] for name in _SOURCES if name in self._labels}
+        if isinstance(given, Collection):
+            _refuse(self._options, "a collection")
+            check_labels(given.queries, references, **sources)
+            return
+        self._given = given = _listed("questions", given)
+        check_labels(given, references, **sources)
+        children.charge.check([*children.ask, *(each.name for each in children.advisers)])
+        if self._options.get("path") is None and self._labels.get("on_missing") != "drop":
+            # Without a journal one failure loses all answers: none is then paid for in vain.
+            self._options.setdefault("max_failures", 0)
+            if self._options.get("max_cost") is not None:
+                raise ConfigurationError(
+                    "what was paid for would be lost at max_cost: pass path=, to go on from there, "
+                    'or on_missing="drop", to learn from what there is'
+                )
+
+    def data(self) -> CascadeDataset:
+        """The data set."""
+        found = self._given
+        if isinstance(found, CascadeDataset):
+            return advise(found, self._advisers(0), **self._advising(0.0))
+        if not isinstance(found, Collection):
+            found = self._children.collect(found, self._options)
+        data = found.dataset(references=self._references, **self._labels)
+        return advise(data, self._advisers(0), **self._advising(found.cost))
+
+    async def adata(self) -> CascadeDataset:
+        """The same, without blocking the event loop."""
+        found = self._given
+        if isinstance(found, CascadeDataset):
+            return await aadvise(found, self._advisers(1), **self._advising(0.0))
+        if not isinstance(found, Collection):
+            found = await self._children.acollect(found, self._options)
+        data = await found.adataset(references=self._references, **self._labels)
+        return await aadvise(data, self._advisers(1), **self._advising(found.cost))
+
+    def _advisers(self, way: int) -> dict[Adviser, Any]:
+        return {adviser: ways[way] for adviser, ways in self._children.advisers.items()}
+
+    def _advising(self, spent: float) -> dict[str, Any]:
+        """Options of `advise`: those of collecting, and what is left of a cost limit."""
+        kept = {k: v for k, v in self._options.items() if k in _OF_ADVICE}
+        if self._options.get("max_cost") is not None:
+            kept["max_cost"] = max(0.0, self._options["max_cost"] - spent)
+        return {**self._children.paying, **kept}
+
+
+def _listed(what: str, given: Any) -> list[Any]:
+    """What can be gone through, as a list.
+
+    Raises:
+        DataError: it is a single string, a mapping, or nothing of the kind.
+    """
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise DataError(f"{what} must be a list, not {given!r:.80}")
+    return list(given)
+
+
+def _refuse(options: Iterable[str], given: str) -> None:
+    given_too = sorted(options)
+    if given_too:
+        raise ConfigurationError(f"{given_too} cannot change {given} that is there already")

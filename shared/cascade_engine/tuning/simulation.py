@@ -1,0 +1,249 @@
+"""Running a strategy over complete data, all queries at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from cascade_engine.strategies import STOP, ListedStrategy, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray, NumberArray
+    from cascade_engine.estimators import Estimates
+    from cascade_engine.routing.live_advice import Advised
+    from cascade_engine.strategies import Strategy
+
+__all__ = ["Believe", "Ends", "Outcome", "Simulation"]
+
+#: The most numbers in an array of queries x models, so that it stays in the processor's cache.
+_CHUNK = 16_000
+
+
+class Believe(Protocol):
+    """What is believed in given states."""
+
+    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
+        """Estimates for the m queries `rows`, (m,), once the models in `run`, (m, k), answered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a policy did on n queries.
+
+    Attributes:
+        run: which models ran, shape (n, k).
+        chosen: whose answer was returned, shape (n,).
+        cost: what each query cost, shape (n,).
+        quality: how good the answer returned was, shape (n,).
+    """
+
+    run: BoolArray
+    chosen: IntArray
+    cost: FloatArray
+    quality: FloatArray
+
+    @property
+    def mean_cost(self) -> float:
+        """Mean cost of a query."""
+        return float(self.cost.mean())
+
+    @property
+    def mean_quality(self) -> float:
+        """Mean quality of the answers returned."""
+        return float(self.quality.mean())
+
+    @property
+    def shares(self) -> FloatArray:
+        """Share of the queries answered by each model, shape (k,)."""
+        return np.bincount(self.chosen, minlength=self.run.shape[1]) / len(self.chosen)
+
+
+class Ends(NamedTuple):
+    """How queries end, each over an interval of lambda; every array is (m,)."""
+
+    row: IntArray
+    low: NumberArray
+    high: NumberArray
+    cost: FloatArray
+    quality: FloatArray
+    believed: FloatArray
+
+
+class _Lanes(NamedTuple):
+    """Queries on their way, each over an interval of lambda."""
+
+    rows: IntArray
+    run: BoolArray
+    spent: FloatArray
+    low: NumberArray
+    high: NumberArray
+
+
+class Simulation:
+    """One strategy on complete data, played at as many lambdas as wanted, or at all of them.
+
+    Args:
+        strategy: what decides.
+        believe: what is believed about the queries in any state.
+        quality: true quality, shape (n, k).
+        cost: true cost, shape (n, k).
+        advice: what advice costs, where advisers are asked.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        believe: Believe,
+        *,
+        quality: FloatArray,
+        cost: FloatArray,
+        advice: Advised | None = None,
+    ) -> None:
+        self.strategy = strategy
+        self._believe = believe
+        self._quality = quality
+        self._cost = cost
+        self._advice = advice
+
+    @property
+    def queries(self) -> int:
+        """Number of queries, n."""
+        return len(self._quality)
+
+    @property
+    def mean_costs(self) -> FloatArray:
+        """Mean cost of each model, shape (k,)."""
+        return np.asarray(self._cost.mean(axis=0))
+
+    @property
+    def quality_range(self) -> float:
+        """From the least true quality to the greatest; 1 where all are alike."""
+        return float(np.ptp(self._quality)) or 1.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `sweep` can follow all lambdas at once."""
+        return self.strategy.lists_options(self._quality.shape[1])
+
+    def play(self, lam: FloatArray) -> Outcome:
+        """Drives every query to its end at its lambda, shape (n,)."""
+        rows = np.arange(self.queries)
+        step = max(1, _CHUNK // self._quality.shape[1])
+        parts = [
+            self._play(lam[i : i + step], rows[i : i + step]) for i in range(0, len(rows), step)
+        ]
+        columns = zip(*((p.run, p.chosen, p.cost, p.quality) for p in parts), strict=True)
+        return Outcome(*(np.concatenate(column) for column in columns))
+
+    def _play(self, lam: FloatArray, rows: IntArray) -> Outcome:
+        m, k = len(rows), self._quality.shape[1]
+        run = np.zeros((m, k), dtype=bool)
+        chosen = np.zeros(m, dtype=np.intp)
+        going = np.arange(m)
+        advised = self._at_first(rows)
+        for step in range(k + 1):
+            here = run[going]
+            estimates = self._believe(rows[going], here)
+            at = lam[going] * self.strategy.factor(step)
+            action = self.strategy.decide(estimates, here, ~here, at)
+            stop = action == STOP
+            ended = np.flatnonzero(stop)
+            chosen[going[ended]] = self.strategy.choose(estimates.at(ended), here[ended])
+            going, action = going[~stop], action[~stop]
+            if not len(going):
+                break
+            if self._advice is not None:
+                told = self._advice.after(self.strategy, rows[going], run[going], action)
+                advised[going] += told
+            run[going, action] = True
+        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1) + advised
+        return Outcome(run, chosen, cost, self._quality[rows, chosen])
+
+    def sweep(self, grid: FloatArray | None = None, rows: IntArray | None = None) -> Ends:
+        """Drives every query to its end at every lambda, each state once.
+
+        Args:
+            grid: lambdas, falling; by default all from 0 to infinity, for strategies that list
+                their options: their hulls split the interval of lambdas that lead to a state.
+            rows: which queries, all by default.
+
+        Returns:
+            Ends with lambdas for `low` and `high`, or with numbers of the grid.
+        """
+        rows = np.arange(self.queries) if rows is None else rows
+        n, k = len(rows), self._quality.shape[1]
+        top = np.full(n, np.inf if grid is None else len(grid))
+        lanes = _Lanes(
+            rows, np.zeros((n, k), dtype=bool), self._at_first(rows), np.zeros_like(top), top
+        )
+        ends: list[Ends] = []
+        for step in range(k + 1):
+            if step == self.strategy.max_depth:
+                ends.append(self._ended(lanes))
+                break
+            stopped, lanes = self._split(lanes, grid, self.strategy.factor(step))
+            ends += stopped
+            if not len(lanes.rows):
+                break
+        return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
+
+    def _at_first(self, rows: IntArray) -> FloatArray:
+        """What is paid on queries before any model runs."""
+        if self._advice is None:
+            return np.zeros(len(rows))
+        return self._advice.at_first(self.strategy, rows)
+
+    def _ended(self, lanes: _Lanes) -> Ends:
+        """Lanes that end where they are."""
+        estimates = self._believe(lanes.rows, lanes.run)
+        chosen = self.strategy.choose(estimates, lanes.run)
+        gained = self._quality[lanes.rows, chosen]
+        believed = estimates.quality[np.arange(len(chosen)), chosen]
+        return Ends(lanes.rows, lanes.low, lanes.high, lanes.spent, gained, believed)
+
+    def _split(
+        self, lanes: _Lanes, grid: FloatArray | None, factor: float
+    ) -> tuple[list[Ends], _Lanes]:
+        """One step of all lanes: those that end, and those that go on with one model more."""
+        estimates = self._believe(lanes.rows, lanes.run)
+        chosen = self.strategy.choose(estimates, lanes.run)
+        gained = self._quality[lanes.rows, chosen]
+        believed = estimates.quality[np.arange(len(chosen)), chosen]
+        ends, onward = [], []
+        for piece in self._pieces(estimates, lanes, grid, factor):
+            stop = piece.action == STOP
+            who, low, high = piece.rows[stop], piece.low[stop], piece.high[stop]
+            ended = (lanes.spent[who], gained[who], believed[who])
+            ends.append(Ends(lanes.rows[who], low, high, *ended))
+            who, action = piece.rows[~stop], piece.action[~stop]
+            rows, run = lanes.rows[who], lanes.run[who]
+            spent = lanes.spent[who] + self._cost[rows, action]
+            if self._advice is not None:
+                spent = spent + self._advice.after(self.strategy, rows, run, action)
+            run[np.arange(len(who)), action] = True
+            onward.append(_Lanes(rows, run, spent, piece.low[~stop], piece.high[~stop]))
+        return ends, _joined(onward)
+
+    def _pieces(
+        self, estimates: Estimates, lanes: _Lanes, grid: FloatArray | None, factor: float
+    ) -> Iterator[Piece]:
+        strategy, run = self.strategy, lanes.run
+        if grid is not None:
+            spans = (lanes.low, lanes.high)
+            yield from strategy.pieces_on(grid * factor, estimates, run, ~run, spans)
+        elif isinstance(strategy, ListedStrategy):
+            options = strategy.options(estimates, run, ~run)
+            options = replace(options, price=options.price * factor)
+            yield from strategy.pieces(options, lanes.low, lanes.high)
+        else:
+            raise TypeError(f"{strategy.name} does not list its options: pass a grid of lambdas")
+
+
+def _joined(lanes: list[_Lanes]) -> _Lanes:
+    rows, run, spent, low, high = (np.concatenate(column) for column in zip(*lanes, strict=True))
+    return _Lanes(rows, run, spent, low, high)
