@@ -23,7 +23,7 @@ from cascade_engine.estimators import (
 )
 from llamaindex_cascade import CascadeRoutingLLM, RetrievalSignals
 from llamaindex_cascade.retrieval import retrieval_signals
-from tests.llamas import PRICES, Llamas, facts, memory, no_loop
+from tests.llamaindex_fixtures import PRICES, Llamas, facts, memory, no_loop
 from tests.scripted import Reply
 
 QUESTION = "Which is the capital of Peru?"

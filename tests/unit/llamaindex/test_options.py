@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, InfeasibleBudgetError
 from llamaindex_cascade import CascadeRoutingLLM
-from tests.llamas import ASKED, Llamas, add, facts, memory, record
+from tests.llamaindex_fixtures import ASKED, Llamas, add, facts, memory, record
 from tests.scripted import plain, sure
 
 ASK = [ChatMessage(content="Hi")]

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from cascade_engine import Price
 from cascade_engine.advisers import ChatJudge
 from llamaindex_cascade import CascadeDecisionEvent, CascadeRoutingLLM
-from tests.llamas import ASKED, PRICES, Llamas, add, facts, record
+from tests.llamaindex_fixtures import ASKED, PRICES, Llamas, add, facts, record
 from tests.scripted import plain, sure
 
 ASK = [ChatMessage(content="Hi")]
