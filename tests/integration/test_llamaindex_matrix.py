@@ -27,7 +27,17 @@ from pydantic import BaseModel, Field
 
 from cascade_engine import ConfigurationError
 from llamaindex_cascade import CascadeRoutingLLM
-from tests.llamaindex_fixtures import ASKED, KINDS, Llamas, acting, add, facts, memory, no_loop, record
+from tests.llamaindex_fixtures import (
+    ASKED,
+    KINDS,
+    Llamas,
+    acting,
+    add,
+    facts,
+    memory,
+    no_loop,
+    record,
+)
 from tests.scripted import Reply, plain
 
 # Upstream's own, in its agents and its structured LLM.
