@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and lines of JSON."""
+"""Files that are there whole or not at all, files with one writer at a time, and lines of JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_header", "parsed", "read_lines", "synced_folder", "written_whole"]
+__all__ = ["check_header", "locked", "parsed", "read_lines", "synced_folder", "written_whole"]
 
 
 @contextlib.contextmanager
@@ -48,6 +48,37 @@ def synced_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, timeout: float = 0.0) -> Iterator[None]:
+    """Keeps other processes, and other threads, from writing to the same file.
+
+    The lock is a file beside it, `<name>.lock`, which stays there. The system releases the lock
+    when its holder dies, however it dies, so that none is ever stale.
+
+    Args:
+        path: the file that is written to.
+        timeout: seconds to wait while another holds the lock; below 0, for as long as it takes.
+
+    Raises:
+        DataError: another still holds it when the time is over.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  an import of the engine does without
+
+    # Not one for each thread: a journal may be closed by another thread than opened it.
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=timeout, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(
+            f"{path} is being written to by another process or thread ({error}): wait for it, or "
+            "give another path"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_lines(path: Path) -> Iterator[Any]:

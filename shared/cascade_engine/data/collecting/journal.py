@@ -23,11 +23,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.errors import DataError
-from cascade_engine.storage.files import check_header, parsed, synced_folder
+from cascade_engine.storage.files import check_header, locked, parsed, synced_folder
 from cascade_engine.storage.json_records import from_json, line_of, plain, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -214,30 +214,3 @@ def _check_same(recorded: Recorded, path: Path, models: Sequence[str], settings:
             f"{path} was recorded with settings={recorded.settings!r}, not {settings!r}: its "
             "answers would not be the same; give the settings it was recorded with, or another path"
         )
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes, and other threads, from writing to the same file.
-
-    The lock is SQLite's on an empty file beside it: the standard library's one lock that works on
-    every system and that the system itself releases when a process dies, however it dies. The
-    empty file stays, since taking it away would let two in.
-
-    Raises:
-        DataError: another one holds it.
-    """
-    import sqlite3  # noqa: PLC0415  journals alone need it
-
-    lock = path.with_name(f"{path.name}.lock")
-    connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
-    with contextlib.closing(connection):
-        try:
-            connection.execute("PRAGMA journal_mode=MEMORY")  # no second file beside it
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            raise DataError(
-                f"{path} is being written to by another process or thread ({lock.name}: {error}): "
-                "wait for it, or give another path"
-            ) from error
-        yield
