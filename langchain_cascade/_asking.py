@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from langchain_core.runnables import RunnableSequence
 from cascade_engine.core.retrying import Retrying
 from langchain_cascade._adapting import adapt
 from langchain_cascade._callbacks import astreamed, streamed, surrounded_by
-from langchain_cascade._drafting import Draft
 from langchain_cascade._histories import readable_by
 from langchain_cascade._messages import answer_of, as_message
 
@@ -67,12 +66,8 @@ class Asking:
         start = time.perf_counter()
         while True:
             try:
-                if watched := self.watched:
-                    draft = Draft(watched, call, messages)
-                    output = _drafted(draft, asked.stream(messages, config, **options), config)
-                else:
-                    with surrounded_by(config):
-                        output = asked.invoke(messages, config, **options)
+                with surrounded_by(config):
+                    output = asked.invoke(messages, config, **options)
                 break
             except Exception as error:
                 pauses = pauses or self._retrying.pauses()
@@ -92,13 +87,8 @@ class Asking:
         start = time.perf_counter()
         while True:
             try:
-                if watched := self.watched:
-                    draft = Draft(watched, call, messages)
-                    chunks = asked.astream(messages, config, **options)
-                    output = await _adrafted(draft, chunks, config)
-                else:
-                    with surrounded_by(config):
-                        output = await asked.ainvoke(messages, config, **options)
+                with surrounded_by(config):
+                    output = await asked.ainvoke(messages, config, **options)
                 break
             except Exception as error:
                 pauses = pauses or self._retrying.pauses()
@@ -154,11 +144,6 @@ class Asking:
                 live.forget()
 
     @property
-    def watched(self) -> Session | None:
-        """The session, if its pending call is to be streamed and may be broken off."""
-        return self.session if self.session is not None and self.session.may_abandon else None
-
-    @property
     def _retrying(self) -> Retrying:
         return Retrying(self.cascade.max_retries)
 
@@ -177,22 +162,6 @@ class Asking:
     def read(self, call: Call, output: Any, seconds: float) -> Answer:
         """What the engine wants to know of a child's output."""
         return answer_of(as_message(call.model, output), seconds)
-
-
-def _drafted(draft: Draft, chunks: Any, config: Any) -> Any:
-    """The child's message, asked for by streaming."""
-    with closing(chunks):
-        for chunk in streamed(chunks, config):
-            draft.take(chunk)
-    return draft.message
-
-
-async def _adrafted(draft: Draft, chunks: Any, config: Any) -> Any:
-    """The same, without blocking the event loop."""
-    async with aclosing(astreamed(chunks, config)) as passing:
-        async for chunk in passing:
-            draft.take(chunk)
-    return draft.message
 
 
 def _with_keywords(chain: Any, options: dict[str, Any]) -> Any:

@@ -69,7 +69,6 @@ class Settings(BaseChatModel):
     judge: SkipValidation[Any] = None
     llm_router: SkipValidation[Any] = None
     samples: SkipValidation[dict[str, int] | None] = None
-    abandon_below: float | None = None
     shadow: str | None = None
 
     temperature: float | None = None
@@ -163,7 +162,6 @@ class Settings(BaseChatModel):
             "models": {name: identify(child) for name, child in self.models.items()},
             "advisers": {each.name: identify(model) for each, model in self._advisers.items()},
             "samples": self._router.samples,
-            "abandon_below": self.abandon_below,
             "strategy": self._router.strategy.name,
             "costs": digest([self.prices, self.cost]),
             "estimators": digest([estimators, list(self._advisers)]),

@@ -172,11 +172,6 @@ class CascadeRoutingLLM(Entering, Learning):
             Once fitted, a draft of it is compared with them: one that is sure says the same again.
             They cost what its calls cost, and `fit` collects them. The child must sample: at
             temperature 0, with a fixed seed or with a cache it repeats itself.
-        abandon_below: estimated quality below which a draft that would be rejected is not even
-            finished: drafts are then asked for by streaming, and looked at every 8 tokens. None,
-            the default, finishes every draft. Where answers are long it saves a little, at some
-            risk: half an answer is judged as if it were a whole one. What a broken-off draft costs
-            is counted from what was seen of it, unless its provider has reported it.
         shadow: the child whose answers users get while the cascade plays along for the record: in
             the background, by the child's own answers where it comes to ask for them. Limits are
             for the cascade alone. At most 16 queries are played at a time, and the rest is skipped;

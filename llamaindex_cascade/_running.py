@@ -16,7 +16,6 @@ from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
-from llamaindex_cascade._drafts import adrafted, drafted
 from llamaindex_cascade._hearing import is_heard
 from llamaindex_cascade._messages import recorded
 from llamaindex_cascade._requests import Filled, Request, whole
@@ -125,15 +124,11 @@ class Run(Generic[R]):
 
     def ask(self, call: Call) -> Answer:
         """Makes one call."""
-        child, asked = self.children[call.model], self._asked(call)
-        return drafted(child, asked, self.session) if self.session.may_abandon else child.ask(asked)
+        return self.children[call.model].ask(self._asked(call))
 
     async def aask(self, call: Call) -> Answer:
         """The same, without blocking the event loop."""
-        child, asked = self.children[call.model], self._asked(call)
-        if self.session.may_abandon:
-            return await adrafted(child, asked, self.session)
-        return await child.aask(asked)
+        return await self.children[call.model].aask(self._asked(call))
 
     def _asked(self, call: Call) -> Request:
         """What is asked: an adviser gets its prompt, and no tools."""

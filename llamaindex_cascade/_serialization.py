@@ -15,13 +15,15 @@ from cascade_engine import ConfigurationError, Price
 from cascade_engine.storage.decoding import Decoder
 from cascade_engine.storage.encoding import Encoder
 
-__all__ = ["Rebuilt", "written"]
+__all__ = ["FORMER", "Rebuilt", "written"]
 
 _PATH = "import_path"
 _ENCODED, _LEFT_OUT = "encoded", "left_out"
 #: Fields that hold objects of the engine, or functions.
 _OBJECTS = ("strategy", "cost", "quality_estimator", "cost_estimator", "signals")
 _ASKED = ("judge", "llm_router")
+#: Fields that earlier versions wrote down, and that are no more.
+FORMER = frozenset({"abandon_below"})
 _SECRET = re.compile(
     r"key$|secret|passw|credential|authoriz|(access|auth|api|bearer|session)_?token|^token$|cookie",
     re.IGNORECASE,
@@ -47,6 +49,11 @@ class Rebuilt:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = {name: value for name, value in given.items() if name != "class_name"}
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the arguments."""
+        return set(self._given)
 
     def llms(self, given: Any) -> Any:
         """The children."""

@@ -23,7 +23,7 @@ from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._options import measured, using
-from llamaindex_cascade._serialization import Rebuilt, written
+from llamaindex_cascade._serialization import FORMER, Rebuilt, written
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -59,7 +59,6 @@ class Settings(FunctionCallingLLM):
     llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
     samples: SkipValidation[dict[str, int] | None] = None
     signals: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
-    abandon_below: float | None = None
     shadow: str | None = None
 
     _router: CascadeRouter = PrivateAttr()
@@ -71,10 +70,10 @@ class Settings(FunctionCallingLLM):
 
     def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
         children = given_once(models, llms)
-        unknown = sorted(set(options) - set(type(self).model_fields) - {"class_name"})
+        given = Rebuilt(options)
+        unknown = sorted(given.names - set(type(self).model_fields))
         if unknown:
             raise unknown_argument(unknown[0], sorted(type(self).model_fields), _OF_CHILDREN)
-        given = Rebuilt(options)
         children = name_children(given.llms(children))
         try:
             super().__init__(llms=children, **given.fields())
@@ -136,6 +135,11 @@ class Settings(FunctionCallingLLM):
         return using(self, options, list(self.llms))
 
     # Being written down.
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """A cascade from what `to_dict` made of one; fields that are no more are left out."""
+        return super().from_dict({k: v for k, v in data.items() if k not in FORMER}, **kwargs)
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:

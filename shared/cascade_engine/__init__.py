@@ -32,7 +32,6 @@ from cascade_engine.errors import (
     ConfigurationError,
     DataError,
     DataWarning,
-    DraftAbandonedError,
     InfeasibleBudgetError,
     InvalidAnswerError,
     LoggedError,
@@ -79,9 +78,10 @@ from cascade_engine.evaluation.evaluate import evaluate
 from cascade_engine.evaluation.learning_curve import LearningCurve, LearningPoint, learning_curve
 from cascade_engine.evaluation.payoff import Payoff, Payoffs, does_it_pay
 from cascade_engine.evaluation.result import Evaluation, Point
+from cascade_engine.routing.drive import adrive, attempt, drive
 from cascade_engine.routing.fit_summary import FittingSummary, summarize
 from cascade_engine.routing.router import CascadeRouter
-from cascade_engine.routing.session import Session, adrive, drive
+from cascade_engine.routing.session import Session
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from cascade_engine.strategies.frontier import Frontier, Policy
@@ -116,7 +116,6 @@ __all__ = [
     "DataWarning",
     "Decision",
     "DifferenceEstimator",
-    "DraftAbandonedError",
     "Drift",
     "EffortSignal",
     "EmbeddingEstimator",
@@ -175,6 +174,7 @@ __all__ = [
     "acollect",
     "adrive",
     "advise",
+    "attempt",
     "collect",
     "does_it_pay",
     "drift",

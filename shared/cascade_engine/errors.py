@@ -10,7 +10,6 @@ CascadeError
 ├── PersistenceError (ValueError)       a router that cannot be saved, or a file that is none
 ├── SessionStateError (RuntimeError)    a session was driven out of turn
 ├── InvalidAnswerError (ValueError)     a model answered what cannot be used
-│   └── DraftAbandonedError             it was broken off: what it wrote would have been rejected
 ├── StreamClosedError                   a stream was closed by its reader
 └── AllModelsFailedError (RuntimeError) no model is left that could answer
 ```
@@ -36,7 +35,6 @@ __all__ = [
     "ConfigurationError",
     "DataError",
     "DataWarning",
-    "DraftAbandonedError",
     "InfeasibleBudgetError",
     "InvalidAnswerError",
     "LoggedError",
@@ -115,14 +113,6 @@ class InvalidAnswerError(CascadeError, ValueError):
 
     def __reduce__(self) -> tuple[type[InvalidAnswerError], tuple[str, Answer]]:
         return type(self), (str(self), self.answer)
-
-
-class DraftAbandonedError(InvalidAnswerError):
-    """A draft was broken off while it was written, since it would have been rejected.
-
-    It is in the record of the query, and never raised: where no other model answers, the draft is
-    asked for again, and completed.
-    """
 
 
 class StreamClosedError(CascadeError):

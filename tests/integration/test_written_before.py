@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade_engine import CascadeDataset, CascadeRouter, Collection, read_traces
+from cascade_engine import (
+    CascadeDataset,
+    CascadeRouter,
+    Collection,
+    ConfigurationError,
+    read_traces,
+)
 
 ARCHIVE = Path(__file__).parents[1] / "written_before.tar.xz"
 POLICIES = ["cascading", "default", "parts", "prices", "query_parts", "routing"]
@@ -93,3 +99,5 @@ def test_what_a_llamaindex_cascade_wrote_is_built_again(folder):
     llm = CascadeRoutingLLM.from_dict(json.loads((folder / "llamaindex.json").read_text()))
     assert list(llm.llms) == ["weak", "strong"]
     assert llm.max_cost == 1.0
+    with pytest.raises(ConfigurationError, match="no argument 'abandon_below'"):
+        CascadeRoutingLLM(llm.llms, abandon_below=0.25)  # written down it is left out

@@ -79,7 +79,6 @@ def restore(
         "seed": router.seed,
         "clamp_budget": router.clamp_budget,
         "samples": router.samples,
-        "abandon_below": router.abandon_below,
         **settings,
         **_advisers(router, fields, path),
     }

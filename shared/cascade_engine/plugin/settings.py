@@ -20,7 +20,7 @@ OF_ROUTER = frozenset(
     {
         *("models", "llms", "prices", "cost", "max_expected_cost", "strategy", "priors", "seed"),
         *("quality_estimator", "cost_estimator", "clamp_budget", "judge", "llm_router"),
-        *("samples", "abandon_below"),
+        "samples",
     }
 )
 
@@ -62,5 +62,4 @@ def router_by(settings: Any, models: Collection[str], advisers: Iterable[Adviser
         clamp_budget=settings.clamp_budget,
         advisers=list(advisers),
         samples=settings.samples,
-        abandon_below=settings.abandon_below,
     )

@@ -25,7 +25,6 @@ from cascade_engine.estimators import (
     PriorEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.routing.abandonment import check_abandon_below
 from cascade_engine.routing.advisers import check_advisers, with_parts
 from cascade_engine.routing.decider import Decider
 from cascade_engine.routing.live_advice import advice_paid, expecting
@@ -79,18 +78,21 @@ class _Fit:
 
 
 def _upgraded(state: dict[str, Any], version: int) -> dict[str, Any]:
-    return {"abandon_below": None, **unsampled(state, version)}
+    """Before version 4 drafts could be broken off, which is no more."""
+    upgraded = unsampled(state, version)
+    upgraded.pop("abandon_below", None)
+    return upgraded
 
 
 @persistent(
     "CascadeRouter",
     fields=(
         *("models", "strategy", "quality", "cost", "prices", "charge", "budget", "seed"),
-        *("clamp_budget", "advisers", "samples", "abandon_below", "_unfitted", "_advising"),
+        *("clamp_budget", "advisers", "samples", "_unfitted", "_advising"),
     ),
     fitted=("frontier_", "policy_", "summary_"),
     fitting_data=("_data",),
-    version=3,
+    version=4,
     upgrade=_upgraded,
 )
 class CascadeRouter:
@@ -131,10 +133,6 @@ class CascadeRouter:
             costs what a call of the model costs. The model must sample, at a temperature above 0,
             with no fixed seed and no cache: else it repeats itself, and nothing is learned for the
             money.
-        abandon_below: estimated quality below which a draft that would be rejected is not even
-            finished, where the caller streams it; None, as usual, finishes every draft. It saves
-            some of what rejected drafts cost where answers are long. Half an answer is judged by
-            an estimator of whole ones: the higher this is, the more good drafts are given away.
 
     Raises:
         ConfigurationError: names missing or not distinct, an unknown strategy, a bad budget, or
@@ -167,13 +165,10 @@ class CascadeRouter:
         clamp_budget: bool = False,
         advisers: Sequence[Adviser] = (),
         samples: Mapping[str, int] | None = None,
-        abandon_below: float | None = None,
     ) -> None:
         self.models = check_names(models)
         self.advisers = check_advisers(advisers, self.models)
         self.samples = check_samples(samples, self.models)
-        check_abandon_below(abandon_below)
-        self.abandon_below = abandon_below
         self._advising = None
         self.clamp_budget = clamp_budget
         self.strategy = find_strategy(strategy)
@@ -373,7 +368,6 @@ class CascadeRouter:
                 budget=wanted,
                 max_cost=min(limits) if limits else None,
                 only=only,
-                abandon_below=self.abandon_below,
             )
         if lam is None:
             policy = self.policy_ if budget is None else self._at(budget)
@@ -385,7 +379,6 @@ class CascadeRouter:
             budget=wanted,
             max_cost=max_cost,
             only=only,
-            abandon_below=self.abandon_below,
         )
 
     def _check_lam(self, lam: float, budget: float | None) -> None:

@@ -9,7 +9,6 @@
            decide ── a model is worth running ───────────┘
              │
              ├── stop, an answer is held ───────> result: the best answer
-             ├── an abandoned draft is left ────> pending Call, to complete it
              └── no model left, no answer ──────> result: AllModelsFailedError
 ```
 """
@@ -29,13 +28,10 @@ from cascade_engine.data.labeller import said
 from cascade_engine.errors import (
     AllModelsFailedError,
     DataError,
-    DraftAbandonedError,
     InvalidAnswerError,
     SessionStateError,
     StreamClosedError,
 )
-from cascade_engine.routing.abandonment import can_be_judged_in_part, is_between_parts
-from cascade_engine.routing.drive import adrive, drive
 from cascade_engine.routing.limits import Cap, barred
 from cascade_engine.routing.live_advice import Counsel, told
 from cascade_engine.strategies import STOP
@@ -44,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from cascade_engine.estimators import Following
-    from cascade_engine.routing.decider import Believed, Decider
+    from cascade_engine.routing.decider import Decider
 
-__all__ = ["Session", "adrive", "drive"]
+__all__ = ["Session"]
 
 
 class Session:
@@ -63,7 +59,6 @@ class Session:
             what is left of it, and no adviser or sample is asked for that would leave too little
             for a model.
         only: the models that may run, all by default.
-        abandon_below: see `CascadeRouter`.
 
     Raises:
         ConfigurationError: `only` is empty, or names a model that is not there.
@@ -80,14 +75,11 @@ class Session:
         budget: float | None = None,
         max_cost: float | None = None,
         only: Collection[str] | None = None,
-        abandon_below: float | None = None,
     ) -> None:
         self._decider = decider
         self._query = query
         self._lam = lam
         self._budget = budget
-        self._abandon_below = abandon_below
-        self._abandoned: list[str] = []  # whose drafts were, and who were not asked again
         self._following: Following | None = None
         self._expected_cost = decider.cost.predict_one(query)
         self._run = [False] * len(decider.models)  # whose answers are in the evidence
@@ -144,71 +136,12 @@ class Session:
             SessionStateError: no call is pending.
         """
         call = self._take()
-        if isinstance(error, DraftAbandonedError):
-            if call.is_advice or call.final:
-                raise SessionStateError(
-                    f"the call to {call.model!r} is for no draft: report an answer or a failure"
-                )
-            self._abandoned.append(call.model)
         if call.is_advice:
             self._counsel.failed(call, error, seconds)
         else:
             self._failures.append(self._failure(call.model, error, seconds))
             self._barred[self._decider.models.index(call.model)] = True
         self._pending = self._advance()
-
-    @property
-    def may_abandon(self) -> bool:
-        """Whether the pending call is for a draft that is worth looking at while it is written."""
-        call = self._pending
-        if self._abandon_below is None or call is None or call.is_advice or call.final:
-            return False
-        return can_be_judged_in_part(self._query)
-
-    def abandons(self, partial: Answer) -> bool:
-        """Whether a draft is to be written no further. It changes nothing.
-
-        It is, if the pending answer would be rejected as it is so far, and is estimated below
-        `abandon_below`. Under a hard cap there also has to be enough left to ask for it again.
-
-        Args:
-            partial: the pending answer so far: text, log-probabilities and, for its cost, usage.
-
-        Raises:
-            SessionStateError: no call is pending.
-        """
-        call = self._take()
-        if self._abandon_below is None or not self.may_abandon or is_between_parts(partial):
-            return False
-        column = self._decider.models.index(call.model)
-        run = [ran or i == column for i, ran in enumerate(self._run)]
-        following = self._decider.quality.follow(self._query)
-        for model, answer in {**self._answers, call.model: partial}.items():
-            seen = self._counsel.seen(model, answer)
-            following.observe(self._decider.models.index(model), seen)
-        believed = self._decider.believed(following, run, self._expected_cost)
-        if believed.quality[column] >= self._abandon_below:
-            return False
-        left = self._left()
-        if left is not None:
-            paid = self._decider.charge(call.model, partial)
-            left -= (paid or 0.0) + self._expected_cost[column]
-        available = self._available(run, left)
-        return any(available) and self._decider.action(believed, run, available, self._lam) != STOP
-
-    def abandon(self, partial: Answer) -> None:
-        """Reports that the pending call was broken off, as `abandons` advised: its model is out.
-
-        What was written is charged, by its usage. Should no other model answer, the session asks
-        for a whole answer of this one after all. A driver's function may raise a
-        `DraftAbandonedError` instead.
-
-        Raises:
-            SessionStateError: no call is pending, or one that is for no draft.
-        """
-        self.fail(
-            DraftAbandonedError(f"the draft of {self._take().model!r} was abandoned", partial)
-        )
 
     def interrupt(
         self, error: BaseException, partial: Answer | None = None, *, seconds: float | None = None
@@ -269,10 +202,8 @@ class Session:
             raise SessionStateError(f"the call to {self._pending.model!r} is still pending")
         if self._chosen is None:
             left = [m for m, no in zip(self._decider.models, self._barred, strict=True) if not no]
-            left += self._abandoned
             capped = f"{left} cost more than is left of max_cost" if left else ""
-            failed = (f for f in self._failures if not isinstance(f.error, DraftAbandonedError))
-            raise AllModelsFailedError({f.model: f.error for f in failed}, capped)
+            raise AllModelsFailedError({f.model: f.error for f in self._failures}, capped)
         return self._answers[self._chosen]
 
     @property
@@ -349,8 +280,6 @@ class Session:
         believed = decider.believed(following, run, self._expected_cost)
         exhausted = not any(available)
         action = STOP if exhausted else decider.action(believed, run, available, self._lam)
-        if exhausted and self._abandoned and not self._answers:
-            action = self._to_complete(believed, left)
         call = None
         if action != STOP:
             final = decider.strategy.is_final(run, available, action)
@@ -362,21 +291,8 @@ class Session:
         self._decisions.append(decider.recorded(believed, tuple(self._answers), call, reason))
         return call
 
-    def _to_complete(self, believed: Believed, left: float | None) -> int:
-        """Nothing else is left: the model that should write its draft anew, to the end."""
-        cost = self._expected_cost
-        columns = [self._decider.models.index(model) for model in self._abandoned]
-        able = [column for column in columns if left is None or cost[column] <= left]
-        if not able:
-            return STOP
-        best = max(able, key=believed.quality.__getitem__)
-        self._abandoned.remove(self._decider.models[best])
-        return best
-
     def _reason(self, quality: Sequence[float], call: Call | None, *, exhausted: bool) -> str:
         words, models = self._decider.rule, self._decider.models
-        if call and exhausted:
-            return f"no other model is left: {call.model} is to complete what was abandoned"
         if call:
             step = "first choice" if not self._answers else "worth escalating to"
             expected = quality[models.index(call.model)]

@@ -25,7 +25,7 @@ from cascade_engine.core.records import Advice
 from cascade_engine.data.collecting._cells import Cell
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
-from cascade_engine.errors import DataWarning
+from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.plugin.training_data import Children, Gathering
 from cascade_engine.storage.json_records import query_key
 from tests.helpers import finished
@@ -114,10 +114,9 @@ class TestCollection:
         assert not found.missing()
         assert found.answers(0, "large")[0].text == "the user's"
 
-    def test_an_abandoned_draft_is_no_answer(self):
-        router = CascadeRouter(list(PRICES), prices=PRICES, abandon_below=0.6)
-        session = router.session("hard one")
-        session.abandon(said("small", "ye", sure=False))
+    def test_an_answer_that_could_not_be_used_is_no_answer(self):
+        session = CascadeRouter(list(PRICES), prices=PRICES).session("hard one")
+        session.fail(InvalidAnswerError("cut short", said("small", "ye", sure=False)))
         logged = LoggedTrace(drive(session, lambda call: said(call.model)))
         assert [one.model for one in Collection.from_traces([logged]).missing()] == ["small"]
 

@@ -14,7 +14,6 @@ from langchain_core.callbacks import (
     get_usage_metadata_callback,
 )
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, DataError, Price, SessionStateError
@@ -277,106 +276,6 @@ class TestAskingAgain:
         (logged,) = read_traces(log.path)
         assert logged.input is None
         assert logged.query.text == "So?"
-
-
-class TestAbandoning:
-    async def test_a_bad_draft_is_broken_off(self, build, ask, log):
-        llm = build(abandon_below=0.6)
-        message = await ask(llm, "What is it?")
-        assert message.text == GOOD.text
-        (logged,) = read_traces(log.path)
-        (failure,) = logged.trace.failures
-        assert len(failure.answer.logprobs) == 8
-        assert failure.answer.usage.output_tokens == 8
-        assert failure.answer.usage.input_tokens > 0
-        assert failure.cost == PRICES["weak"].of(failure.answer.usage)
-        assert LONG.startswith(failure.answer.text)
-        assert logged.trace.total_cost == failure.cost + logged.trace.costs["strong"]
-        record = message.response_metadata["cascade"]
-        assert "DraftAbandonedError" in record["failures"][0]["error"]
-
-    async def test_the_child_stops_writing(self, build, ask, scripted_server):
-        gate = threading.Event()  # never opened: who waits for all of it waits for long
-        llm = build(Reply(LONG, probability=0.3, holds={20: gate}), abandon_below=0.6)
-        assert (await ask(llm, "What is it?")).text == GOOD.text
-        gate.set()
-
-    async def test_a_good_one_is_returned_as_it_would_be_otherwise(self, build, ask):
-        plain = await ask(build(Reply(LONG)), "What is it?")
-        streamed = await ask(build(Reply(LONG), abandon_below=0.6), "What is it?")
-        for message in (plain, streamed):
-            message.id = None
-            for call in message.response_metadata["cascade"]["calls"]:
-                for name in [n for n in call if "second" in n]:
-                    del call[name]
-            message.response_metadata["cascade"] = {
-                k: v for k, v in message.response_metadata["cascade"].items() if k == "calls"
-            }
-        assert type(plain) is type(streamed)
-        assert streamed.text == plain.text == LONG
-        assert streamed.usage_metadata == plain.usage_metadata
-        calls = [m.response_metadata["cascade"]["calls"] for m in (plain, streamed)]
-        assert calls[0] == calls[1]
-
-    async def test_no_token_of_it_is_heard(self, build, ask):
-        class Ears(BaseCallbackHandler):
-            def __init__(self):
-                self.tokens = []
-
-            def on_llm_new_token(self, token, **kwargs):
-                self.tokens.append(str(token))
-
-        ears = Ears()
-        for answer in (POOR, Reply(LONG, probability=0.7)):
-            llm = build(answer, abandon_below=0.6)
-            await ask(llm, "What is it?", {"callbacks": [ears]})
-        assert "word" not in "".join(ears.tokens)
-
-    def test_a_tracer_sees_where_it_ended(self, build):
-        class Tracer(BaseTracer):
-            def __init__(self):
-                super().__init__()
-                self.roots = []
-
-            def _persist_run(self, run):
-                self.roots.append(run)
-
-        tracer = Tracer()
-        build(abandon_below=0.6).invoke("What is it?", {"callbacks": [tracer]})
-        (root,) = tracer.roots
-        weak, strong = root.child_runs
-        assert weak.error
-        assert not strong.error
-
-    def test_when_all_others_fail_it_is_asked_for_again(self, build, scripted_server):
-        llm = build(strong=Reply.error(500), abandon_below=0.6)
-        message = llm.invoke("What is it?")
-        assert message.text == LONG
-        record = message.response_metadata["cascade"]
-        assert [f["model"] for f in record["failures"]] == ["weak", "strong"]
-        assert [r["model"] for r in scripted_server.requests] == ["weak", "strong", "weak"]
-        assert list(llm.stream("What is it?"))[-1].response_metadata["cascade"]["chosen"] == "weak"
-
-    def test_tools_and_forms_are_asked_for_as_always(self, build, scripted_server):
-        class City(BaseModel):
-            name: str
-
-        reply = Reply('{"name": "Lima"}', probability=0.3)
-        llm = build(reply, reply, abandon_below=0.6)
-        found = llm.with_structured_output(City, method="json_schema").invoke("Which city?")
-        assert found == City(name="Lima")
-        llm.bind_tools([City]).invoke("Which city?")
-        assert not any(request.get("stream") for request in scripted_server.requests)
-
-    def test_it_is_kept_and_checked(self, build, tmp_path, fakes):
-        with pytest.raises(ConfigurationError, match="abandon_below must be a quality"):
-            build(abandon_below=7)
-        fitted = fakes.learning(strategy="routing", abandon_below=0.25)
-        fitted.fit(fakes.questions, fakes.references)
-        fitted.save(tmp_path / "policy")
-        again = CascadeRoutingLLM.load(tmp_path / "policy", fitted.models)
-        assert again.abandon_below == again.router.abandon_below == 0.25
-        assert fitted.with_budget(None).router.abandon_below == 0.25
 
 
 class TestShadow:

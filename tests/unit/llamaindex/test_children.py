@@ -646,13 +646,6 @@ async def test_a_child_that_does_not_stream_answers_in_one_piece():
         assert call["seconds"] >= 0.01
 
 
-def test_a_draft_that_cannot_be_watched_is_taken_whole():
-    llm = CascadeRoutingLLM([Silent(), Costly()], abandon_below=0.1)
-    made = record(llm.complete("Hi"))
-    assert made["failures"] == []
-    assert made["calls"][0]["model"] == "silent"
-
-
 @pytest.mark.parametrize("answer", [None, "text", CompletionResponse(text="x")])
 def test_a_child_that_returns_something_else_fails(answer):
     llm = CascadeRoutingLLM([Odd(answer=answer)])

@@ -201,53 +201,6 @@ class TestAskingAgain:
         assert read_traces(log.path)[1].input is None
 
 
-class TestAbandoning:
-    async def test_a_bad_draft_is_broken_off(self, build, ask, log):
-        response = await ask(build(abandon_below=0.6), "What is it?")
-        assert text(response) == GOOD.text
-        (logged,) = read_traces(log.path)
-        (failure,) = logged.trace.failures
-        assert len(failure.answer.logprobs) == failure.answer.usage.output_tokens == 8
-        assert failure.answer.usage.input_tokens > 0
-        assert failure.cost == PRICES["weak"].of(failure.answer.usage)
-        assert LONG.startswith(failure.answer.text)
-        record = response.additional_kwargs["cascade"]
-        assert "DraftAbandonedError" in record["failures"][0]["error"]
-
-    async def test_the_child_stops_writing(self, build, ask):
-        gate = threading.Event()  # never opened: who waits for all of it waits for long
-        llm = build(Reply(LONG, probability=0.3, holds={20: gate}), abandon_below=0.6)
-        assert text(await ask(llm, "What is it?")) == GOOD.text
-        gate.set()
-
-    async def test_a_good_one_is_returned_as_it_would_be_otherwise(self, build, ask):
-        plain = await ask(build(Reply(LONG)), "What is it?")
-        streamed = await ask(build(Reply(LONG), abandon_below=0.6), "What is it?")
-        assert text(streamed) == text(plain) == LONG
-        assert [len(streamed.logprobs or ()), streamed.delta] == [
-            len(plain.logprobs or ()),
-            plain.delta,
-        ]
-        records = [each.additional_kwargs["cascade"] for each in (plain, streamed)]
-        assert records[0]["total_cost"] == records[1]["total_cost"] is not None
-
-    def test_when_all_others_fail_it_is_asked_for_again(self, build, scripted_server):
-        llm = build(strong=Reply.error(500), abandon_below=0.6)
-        response = llm.complete("What is it?")
-        assert response.text == LONG
-        record = response.additional_kwargs["cascade"]
-        assert [f["model"] for f in record["failures"]] == ["weak", "strong"]
-        assert [r["model"] for r in scripted_server.requests] == ["weak", "strong", "weak"]
-
-    def test_it_is_kept_and_checked(self, build, tmp_path, log):
-        with pytest.raises(ConfigurationError, match="abandon_below must be a quality"):
-            build(abandon_below=7)
-        llm = build(abandon_below=0.25)
-        llm.save(tmp_path / "policy")
-        again = CascadeRoutingLLM.load(tmp_path / "policy", llm.llms)
-        assert again.abandon_below == again.router.abandon_below == 0.25
-
-
 class TestShadow:
     async def settled(self, llm):
         assert await llm.ajoin_shadows(20)

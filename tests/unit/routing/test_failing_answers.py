@@ -119,13 +119,6 @@ def test_without_jsonschema_a_form_is_judged_as_far_as_it_can_be(monkeypatch):
     assert believed(FORM, Answer('{"age": "old"}', SURE))[1] == ("small",)
 
 
-def test_a_draft_is_not_broken_off_before_its_first_word():
-    session = CascadeRouter(NAMES, abandon_below=0.4).session("q")
-    assert not session.abandons(Answer(""))
-    assert not session.abandons(Answer("\n", SURE))
-    assert session.abandons(Answer("so", UNSURE))
-
-
 def test_the_last_answer_is_taken_all_the_same():
     session = CascadeRouter(NAMES).session("q")
     trace = drive(session, lambda call: Answer("", SURE))
