@@ -31,13 +31,14 @@ demo: $(VENV)/.demo  ## Real models, fitted, live and measured; MODELS=3 for the
 test: $(VENV)/.test  ## Unit, property and integration tests, and the notebooks.
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.check  ## Linters and type checkers.
+check: $(VENV)/.check  ## Linters, type checkers, and the directions of imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typed_use.py
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
+	$(BIN)/lint-imports
 
 # REFERENCE=path/to/checkout compares with the paper's own code, which needs packages of its own.
 bench: $(VENV)/.test  ## Benchmarks: tables and JSON under output/.
