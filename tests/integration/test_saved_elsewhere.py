@@ -12,7 +12,7 @@ LEARN = """
 import sys
 import numpy as np
 from cascade_engine import Answer, CascadeDataset, CascadeRouter
-from cascade_engine.routing.saving import load, save
+from cascade_engine.routing.saving import save
 from cascade_engine.estimators import CombinedEstimator, PoissonCostEstimator
 
 def table(seed, n):
@@ -53,7 +53,7 @@ def hear(event, arguments):
     assert event not in {"pickle.find_class", "os.system", "subprocess.Popen"}, event
 
 sys.addaudithook(hear)  # loading runs nothing
-router = load(sys.argv[1])
+router = CascadeRouter.load(sys.argv[1])
 assert "sklearn" not in sys.modules, "loading needs no scikit-learn"
 decisions(router)
 """

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cascade_engine.errors import ConfigurationError, PersistenceError
 from cascade_engine.plugin.names import ADVISERS
-from cascade_engine.routing.saving import load_saved, save
+from cascade_engine.routing.router import CascadeRouter
+from cascade_engine.routing.saving import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
-
-    from cascade_engine.routing.router import CascadeRouter
 
 __all__ = ["Restored", "restore", "save_cascade"]
 
@@ -61,7 +60,7 @@ def restore(
         ConfigurationError: children of other names, or a field that was saved.
         PersistenceError: there is no cascade, or it cannot be read.
     """
-    router, settings = load_saved(path, supply=supply)
+    router, settings = load(CascadeRouter, path, supply=supply)
     if set(settings) - set(_OWN):
         raise PersistenceError(f"{path} has settings that are not known: {sorted(settings)}")
     if set(children) != set(router.models):

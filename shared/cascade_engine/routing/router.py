@@ -29,6 +29,7 @@ from cascade_engine.routing.advisers import check_advisers, with_parts
 from cascade_engine.routing.decider import Decider
 from cascade_engine.routing.live_advice import advice_paid, expecting
 from cascade_engine.routing.sampling import check_samples, sampled, unsampled
+from cascade_engine.routing.saving import load, save
 from cascade_engine.routing.session import Session
 from cascade_engine.storage.registry import kept, persistent
 from cascade_engine.strategies import DEFAULT_STRATEGY, ThresholdCascade, find_strategy
@@ -424,8 +425,6 @@ class CascadeRouter:
         Raises:
             PersistenceError: something that cannot be saved, or a folder of something else.
         """
-        from cascade_engine.routing.saving import save  # noqa: PLC0415  it knows this class
-
         return save(self, path, include_fitting_data=include_fitting_data)
 
     @classmethod
@@ -442,9 +441,7 @@ class CascadeRouter:
             PersistenceError: there is no router, it is damaged or of another version, or `supply`
                 does not fit it.
         """
-        from cascade_engine.routing.saving import load  # noqa: PLC0415  it knows this class
-
-        return load(path, supply=supply)
+        return load(CascadeRouter, path, supply=supply)[0]
 
     def replay(self, data: CascadeDataset, *, budget: float | None = None) -> Outcome:
         """What the fitted router does on complete data: the decisions its sessions would make.

@@ -93,6 +93,23 @@ class Decoder:
         finally:
             self._depth -= 1
 
+    def check_supply(self) -> None:
+        """Refuses objects that are given and not needed, or needed and not given.
+
+        Raises:
+            PersistenceError: there are such.
+        """
+        if self.missing:
+            places = "\n".join(f"  {place!r}: {what}" for place, what in self.missing.items())
+            example = f"supply={{{next(iter(self.missing))!r}: ...}}"
+            raise PersistenceError(
+                f"what cannot be saved has to be given again, as {example}:\n{places}"
+            )
+        if self.unused:
+            raise PersistenceError(
+                f"supply gives {sorted(self.unused)}, which this router does not ask for"
+            )
+
     def _all(self, nodes: Any, place: str) -> list[Any]:
         return [self.decode(each, f"{place}[{i}]") for i, each in enumerate(_checked(nodes, list))]
 

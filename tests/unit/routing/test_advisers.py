@@ -35,7 +35,7 @@ from cascade_engine.advisers import (
     yes_no_prompt,
 )
 from cascade_engine.core.explain import explain
-from cascade_engine.routing.saving import load, save
+from cascade_engine.routing.saving import save
 
 MODELS = ("small", "large")
 JUDGE, ROUTER = ChatJudge("judge"), ChatRouter("router", MODELS)
@@ -435,7 +435,7 @@ def test_a_fit_without_advice_is_refused():
 
 def test_a_saved_router_asks_as_before(router, advised, tmp_path):
     save(router, tmp_path)
-    found = load(tmp_path)
+    found = CascadeRouter.load(tmp_path)
     one, other = (
         drive(each.session("question number 7 easy?"), answering(advised, 7))
         for each in (router, found)

@@ -43,7 +43,7 @@ from cascade_engine.estimators import (
     TextEstimator,
 )
 from cascade_engine.extraction import json_field, label, number
-from cascade_engine.routing.saving import load, save
+from cascade_engine.routing.saving import save
 from cascade_engine.storage.decoding import Decoder
 from cascade_engine.storage.encoding import Encoder
 from cascade_engine.storage.registry import kept, persistent, stored_as
@@ -73,7 +73,7 @@ def light():
 def again(router, folder, **options):
     """Saved and loaded."""
     save(router, folder, **options)
-    return load(folder)
+    return CascadeRouter.load(folder)
 
 
 def assert_decide_alike(one, other, data):
@@ -163,7 +163,7 @@ def test_the_options_of_a_strategy_are_kept(strategy, data, held_out, tmp_path):
 def test_every_estimator_decides_as_before(parts, data, held_out, tmp_path):
     router = CascadeRouter(data.models, **parts).fit(data)
     assert save(router, tmp_path) == ()
-    assert_decide_alike(router, load(tmp_path), held_out)
+    assert_decide_alike(router, CascadeRouter.load(tmp_path), held_out)
 
 
 def test_prices_and_cost_of_tokens(data, held_out, tmp_path):
@@ -227,13 +227,13 @@ def test_fitting_data_is_kept_on_request_only(data, held_out, tmp_path):
     router = CascadeRouter(data.models, quality=light()).fit(data)
     save(router, tmp_path / "without")
     save(router, tmp_path / "with", include_fitting_data=True)
-    loaded = load(tmp_path / "with")
+    loaded = CascadeRouter.load(tmp_path / "with")
     tuned = loaded.with_strategy("cascading")
     assert_decide_alike(router.with_strategy("cascading"), tuned, held_out)
     assert loaded._data.believe._evidence is loaded.quality.cross_evidence()
-    assert not hasattr(load(tmp_path / "without"), "_data")
+    assert not hasattr(CascadeRouter.load(tmp_path / "without"), "_data")
     with pytest.raises(NotFittedError, match="include_fitting_data=True"):
-        kept(load(tmp_path / "without"), "_data")
+        kept(CascadeRouter.load(tmp_path / "without"), "_data")
 
 
 @pytest.mark.parametrize("include", [False, True])
@@ -265,17 +265,17 @@ def test_a_function_of_ones_own_is_asked_for(data, held_out, tmp_path):
     places = save(router, tmp_path)
     assert set(places) == {"charge.by", "quality.signals[1].function"}
     with pytest.raises(PersistenceError) as caught:
-        load(tmp_path)
+        CascadeRouter.load(tmp_path)
     for words in (*places, "own_charge", "long_enough", "supply="):
         assert words in str(caught.value)
     supply = {"charge.by": own_charge, "quality.signals[1].function": long_enough}
-    loaded = load(tmp_path, supply=supply)
+    loaded = CascadeRouter.load(tmp_path, supply=supply)
     assert_decide_alike(router, loaded, held_out)
     assert loaded.charge("model-0", Answer("a")) == 2.0
     with pytest.raises(PersistenceError, match=r"quality\.signals\[1\]"):
-        load(tmp_path, supply={"charge.by": own_charge})
+        CascadeRouter.load(tmp_path, supply={"charge.by": own_charge})
     with pytest.raises(PersistenceError, match="does not ask for"):
-        load(tmp_path, supply={**supply, "charge.bye": own_charge})
+        CascadeRouter.load(tmp_path, supply={**supply, "charge.bye": own_charge})
 
 
 def test_what_is_supplied_must_fit(data, tmp_path):
@@ -285,11 +285,13 @@ def test_what_is_supplied_must_fit(data, tmp_path):
     router = CascadeRouter(data.models, quality=Mine(LogprobSignal())).fit(data)
     assert save(router, tmp_path) == ("quality",)
     with pytest.raises(PersistenceError, match="quality is int, no QualityEstimator"):
-        load(tmp_path, supply={"quality": 3})
-    assert load(tmp_path, supply={"quality": router.quality}).quality is router.quality
+        CascadeRouter.load(tmp_path, supply={"quality": 3})
+    assert (
+        CascadeRouter.load(tmp_path, supply={"quality": router.quality}).quality is router.quality
+    )
     save(CascadeRouter(data.models, charge=own_charge), tmp_path)
     with pytest.raises(PersistenceError, match=r"charge\.by.*function"):
-        load(tmp_path, supply={"charge.by": 3})
+        CascadeRouter.load(tmp_path, supply={"charge.by": 3})
 
 
 @persistent("tests.HalfCost", version=2, upgrade=lambda state, version: {"share": state["half"]})
@@ -313,7 +315,7 @@ def test_what_users_register_is_stored(data, held_out, tmp_path):
     cost = HalfCost(0.25)
     router = CascadeRouter(data.models, cost=cost, charge=flat_charge, quality=light()).fit(data)
     assert save(router, tmp_path) == ()
-    loaded = load(tmp_path)
+    loaded = CascadeRouter.load(tmp_path)
     assert loaded.cost.share == 0.25
     assert loaded.charge.by is flat_charge
     assert_decide_alike(router, loaded, held_out)
@@ -434,7 +436,7 @@ def changed(folder, change):
 
 def refused(folder, words):
     with pytest.raises(PersistenceError, match=words) as caught:
-        load(folder)
+        CascadeRouter.load(folder)
     assert str(folder) in str(caught.value)
     return str(caught.value)
 
@@ -530,7 +532,7 @@ def test_an_older_version_is_brought_up_to_date(saved):
         cost_node(content).update(version=1, state={"half": 0.125})
 
     changed(saved, older)
-    assert load(saved).cost.share == 0.125
+    assert CascadeRouter.load(saved).cost.share == 0.125
 
 
 def test_an_older_version_without_a_way_up_is_refused(data, saved):
@@ -545,7 +547,7 @@ def test_an_older_version_without_a_way_up_is_refused(data, saved):
 @pytest.mark.parametrize("value", [0.75, "x", None, []])
 def test_a_value_that_was_changed_is_noticed(value, saved):
     changed(saved, lambda c: c.update(library=c["library"]))  # laid out anew, it is the same
-    assert load(saved).cost.share == 0.5
+    assert CascadeRouter.load(saved).cost.share == 0.5
     changed(saved, lambda c: cost_node(c)["state"].update(share=value))
     refused(saved, "router.json is not as it was saved")
 
@@ -572,7 +574,7 @@ def test_whatever_is_changed_there_is_a_clear_error_or_a_router(saved):
         holder[key] = json.loads(json.dumps(replaced))
         (saved / "router.json").write_text(json.dumps(content), "utf-8")
         try:
-            assert isinstance(load(saved), CascadeRouter)
+            assert isinstance(CascadeRouter.load(saved), CascadeRouter)
         except PersistenceError:
             refused += 1
     assert refused > 100
@@ -609,7 +611,7 @@ def test_other_arrays_than_those_saved_are_noticed(data, saved, tmp_path):
     mine.unlink()
     refused(saved, "is missing")
     mine.write_bytes(content)
-    assert load(saved).is_fitted
+    assert CascadeRouter.load(saved).is_fitted
 
 
 def test_there_must_be_a_router(tmp_path):
@@ -629,7 +631,7 @@ def test_a_router_takes_the_place_of_the_last(data, held_out, router, tmp_path):
     save(CascadeRouter(data.models), tmp_path)
     save(router, tmp_path)
     save(router, tmp_path)
-    assert_decide_alike(router, load(tmp_path), held_out)
+    assert_decide_alike(router, CascadeRouter.load(tmp_path), held_out)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -658,7 +660,7 @@ def test_a_writer_that_is_stopped_leaves_one_router_whole(syncs, router, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         save(CascadeRouter(["other"], seed=9), tmp_path)
     monkeypatch.undo()
-    assert load(tmp_path).models == (("other",) if syncs == 3 else router.models)
+    assert CascadeRouter.load(tmp_path).models == (("other",) if syncs == 3 else router.models)
     assert len(list(tmp_path.iterdir())) == (3 if syncs == 3 else 2)
 
 
@@ -675,7 +677,7 @@ def test_readers_find_one_router_or_the_other(tmp_path):
     writer = threading.Thread(target=write)
     writer.start()
     while not done.is_set():
-        loaded = load(tmp_path)
+        loaded = CascadeRouter.load(tmp_path)
         seen.add((loaded.seed, float(loaded._unfitted.quality.priors[1])))
     writer.join()
     assert seen <= {(0, 0.2), (1, 0.9)}
@@ -683,7 +685,7 @@ def test_readers_find_one_router_or_the_other(tmp_path):
 
 def test_the_same_router_is_the_same_bytes(router, tmp_path):
     save(router, tmp_path / "one")
-    save(load(tmp_path / "one"), tmp_path / "two")
+    save(CascadeRouter.load(tmp_path / "one"), tmp_path / "two")
     files = [sorted((tmp_path / name).iterdir()) for name in ("one", "two")]
     assert [p.name for p in files[0]] == [p.name for p in files[1]]
     assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]

@@ -28,7 +28,7 @@ from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Charge
 from cascade_engine.estimators import CombinedEstimator, ConsistencySignal, LogprobSignal
 from cascade_engine.routing.sampling import sampled
-from cascade_engine.routing.saving import load, save
+from cascade_engine.routing.saving import save
 
 MODELS = ("small", "large")
 JUDGE = ChatJudge("judge")
@@ -477,7 +477,7 @@ def test_collecting_then_fitting(data):
 
 def test_a_saved_router_asks_as_before(router, data, tmp_path):
     save(router, tmp_path)
-    found = load(tmp_path)
+    found = CascadeRouter.load(tmp_path)
     assert found.samples == {"small": MORE}
     for row in range(5):
         first, second = (
@@ -497,7 +497,7 @@ def test_what_was_saved_before_there_were_samples_is_read(data, tmp_path):
         del node["state"]["samples"]
         node["version"] = 1
     (tmp_path / "router.json").write_text(json.dumps(content))
-    found = load(tmp_path)
+    found = CascadeRouter.load(tmp_path)
     assert found.samples == {}
     trace = drive(found.session(data.queries[0]), answering(data, 0))
     assert [each.purpose for each in trace.advice] == ["judge"]
