@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, CascadeDataset, DataError, Query, ToolCall, Usage
+from cascade_engine.core.queries import query_key
 from cascade_engine.data.collecting.collect import collect
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.splitting import clusters
@@ -20,7 +21,6 @@ from cascade_engine.storage.json_records import (
     from_json,
     line_of,
     plain,
-    query_key,
     restored,
     to_json,
 )

@@ -14,8 +14,12 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from cascade_engine.storage.json_records import to_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cascade_engine.core.records import Answer
 
 __all__ = [
     "NUMBER",
@@ -27,6 +31,7 @@ __all__ = [
     "final_number",
     "first_json",
     "first_object",
+    "full_text",
     "last_boxed",
     "letters_stated",
     "mentioned",
@@ -35,6 +40,7 @@ __all__ = [
     "phrase",
     "plain",
     "squeeze",
+    "tool_call_texts",
 ]
 
 # What stands after "^" is an exponent, of a unit mostly ("20 cm^2").
@@ -288,3 +294,14 @@ def first_json(answer: str, opening: str = "{[") -> Any:
             continue
         return found
     return None
+
+
+def full_text(answer: Answer) -> str:
+    """All that an answer says: its text, then a line of JSON for each tool it wants called."""
+    calls = tool_call_texts(answer)
+    return "\n".join([answer.text, *calls]) if calls else answer.text
+
+
+def tool_call_texts(answer: Answer) -> list[str]:
+    """The tool calls of an answer as JSON; equal calls have equal texts."""
+    return [json.dumps(to_json(call), sort_keys=True) for call in answer.tool_calls]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_engine.core.arrays import FloatArray, check_names, check_table
-from cascade_engine.core.records import Answer, Query, ToolCall, Usage
+from cascade_engine.core.queries import as_queries
+from cascade_engine.core.records import Answer, ToolCall, Usage
 from cascade_engine.data.splitting import split_rows
 from cascade_engine.errors import DataError
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["COLUMNS", "CompleteTable", "as_queries"]
+    from cascade_engine.core.records import Query
+
+__all__ = ["COLUMNS", "CompleteTable"]
 
 #: What a row may have besides its query and its answers.
 COLUMNS = ("references", "ids", "groups", "metadata", "samples")
@@ -29,21 +32,6 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "finish_reason": (str, "a text"),
     "logprobs": ((tuple, list, np.ndarray), "a tuple of numbers"),
 }
-
-
-def as_queries(queries: Sequence[Query | str]) -> list[Query]:
-    """Queries, of which some may be plain text.
-
-    Raises:
-        DataError: they are one text, or one of them is neither a query nor text.
-    """
-    if isinstance(queries, str):
-        raise DataError("queries must be a list, not a single string")
-    asked = [Query(q) if isinstance(q, str) else q for q in queries]
-    for number, query in enumerate(asked):
-        if not isinstance(query, Query):
-            raise DataError(f"query {number} must be text or a Query, not {query!r:.80}")
-    return asked
 
 
 def _check_answers(what: str, rows: Sequence[Sequence[object]]) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cascade_engine.core.arrays import check_names
 from cascade_engine.core.prices import Charge
+from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.collecting._cells import Cell, answers_each, cells_of
 from cascade_engine.data.collecting.journal import CallFailure, read_journal
 from cascade_engine.data.dataset import CascadeDataset, labelled
 from cascade_engine.data.labels import Unlabelled, find_labeller
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
-from cascade_engine.storage.json_records import query_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -9,7 +9,8 @@ import numpy as np
 
 from cascade_engine.core.arrays import check_names
 from cascade_engine.core.prices import Charge
-from cascade_engine.data._table import COLUMNS, CompleteTable, as_queries
+from cascade_engine.core.queries import as_queries
+from cascade_engine.data._table import COLUMNS, CompleteTable
 from cascade_engine.data.labels import Graded, Labels, Unlabelled, check_labels, find_labeller
 from cascade_engine.errors import DataError
 

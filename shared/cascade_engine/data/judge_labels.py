@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from cascade_engine.answers.text import full_text
 from cascade_engine.core.arrays import check_function, is_number
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.labeller import Labeller, Labels, Unlabelled, said
+from cascade_engine.data.labeller import Labeller, Labels, Unlabelled
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.storage.json_records import plain
 
@@ -79,7 +80,7 @@ class Judge(Labeller):
         referred = table.columns.get("references") is not None
         rows = zip(table.queries, table.answers, table.references, strict=True)
         inputs = [
-            (query.text, said(answer), *([right] if referred else []))
+            (query.text, full_text(answer), *([right] if referred else []))
             for query, row, right in rows
             for answer in row
         ]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from cascade_engine.storage.json_records import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cascade_engine.core.records import Answer, Query
 
-__all__ = ["Labeller", "Labels", "Unlabelled", "said", "tools_called"]
+__all__ = ["Labeller", "Labels", "Unlabelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +70,3 @@ class Labeller(ABC):
     async def alabel(self, table: Unlabelled) -> Labels:
         """The same, without blocking the event loop where that takes other services."""
         return self.label(table)
-
-
-def tools_called(answer: Answer) -> list[str]:
-    """The tools that an answer wants called, each as a text; the same call is the same text."""
-    return [json.dumps(to_json(call), sort_keys=True) for call in answer.tool_calls]
-
-
-def said(answer: Answer) -> str:
-    """All that an answer says: its text, and the tools it wants called."""
-    calls = tools_called(answer)
-    return "\n".join([answer.text, *calls]) if calls else answer.text

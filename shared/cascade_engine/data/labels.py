@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_engine.answers.graders import best_match
+from cascade_engine.answers.text import full_text, tool_call_texts
 from cascade_engine.core.arrays import check_function
 from cascade_engine.data._feedback import Feedback
 from cascade_engine.data.judge_labels import Judge, Judgement
@@ -15,8 +16,6 @@ from cascade_engine.data.labeller import (
     Labeller,
     Labels,
     Unlabelled,
-    said,
-    tools_called,
 )
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.extraction import agreement as agreement_of
@@ -38,7 +37,6 @@ __all__ = [
     "Unlabelled",
     "check_labels",
     "find_labeller",
-    "said",
 ]
 
 #: How alike two answers are, in [0, 1].
@@ -89,8 +87,8 @@ class Agreement(Labeller):
 
     def _alike(self, question: str, answer: Answer, right: Answer) -> float:
         if self.similar is not None:
-            return self.similar(said(answer), said(right))
-        if (called := tools_called(answer)) != tools_called(right):
+            return self.similar(full_text(answer), full_text(right))
+        if (called := tool_call_texts(answer)) != tool_call_texts(right):
             return 0.0
         # What is said beside a call of a tool is no answer.
         same = bool(called) or answer.text == right.text

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.data.labeller import said
+from cascade_engine.answers.text import full_text
 from cascade_engine.estimators.contracts import AnswerSignal
 from cascade_engine.extraction import agree, automatic, canonical
 from cascade_engine.storage.registry import persistent
@@ -45,6 +45,6 @@ class ConsistencySignal(AnswerSignal):
     def _one(self, query: Query, answer: Answer) -> float:
         if not answer.samples:
             return float("nan")
-        own = canonical(query.text, said(answer), extract=self.extract)
+        own = canonical(query.text, full_text(answer), extract=self.extract)
         others = (canonical(query.text, text, extract=self.extract) for text in answer.samples)
         return float(np.mean([agree(own, other) for other in others]))

@@ -10,8 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cascade_engine.answers.scores import read_score, read_scores
+from cascade_engine.answers.text import full_text
 from cascade_engine.core.arrays import check_names, is_number
-from cascade_engine.data.labeller import said
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.answer_signals import RecordedSignal
 from cascade_engine.estimators.combined import CombinedEstimator
@@ -78,7 +78,7 @@ _CAUTION = (
 
 
 def _shown(query: Query, answer: Answer) -> str:
-    text = said(answer)
+    text = full_text(answer)
     mark = _mark(query.text, text)
     return (
         f"Judge an answer to a question. {_CAUTION}\n\n{_fenced('question', query.text, mark)}\n\n"

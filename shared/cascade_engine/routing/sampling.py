@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from cascade_engine.answers.text import full_text
 from cascade_engine.core.arrays import is_whole
-from cascade_engine.data.labeller import said
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Sampler:
             cost += own if asked is None else asked
         return replace(
             self.seen(answer),
-            samples=(*answer.samples[:kept], *(said(one) for one in more)),
+            samples=(*answer.samples[:kept], *(full_text(one) for one in more)),
             advice_cost={**answer.advice_cost, self.name: cost},
         )
 

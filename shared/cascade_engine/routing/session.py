@@ -22,9 +22,9 @@ from itertools import compress
 from operator import or_
 from typing import TYPE_CHECKING
 
+from cascade_engine.answers.text import full_text
 from cascade_engine.core.records import Answer, Call, Query
 from cascade_engine.core.trace import Decision, Failure, Trace
-from cascade_engine.data.labeller import said
 from cascade_engine.errors import (
     AllModelsFailedError,
     DataError,
@@ -237,7 +237,7 @@ class Session:
             return
         answer = told(self._answers[call.about], advice.signals, paid)
         if call.purpose == "sample":
-            answer = replace(answer, samples=(*answer.samples, said(reply)))
+            answer = replace(answer, samples=(*answer.samples, full_text(reply)))
         self._answers[call.about] = answer
 
     def _advance(self) -> Call | None:

@@ -17,14 +17,11 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from cascade_engine.errors import DataError
-
-if TYPE_CHECKING:
-    from cascade_engine.core.records import Query
 
 __all__ = [
     "content_key",
@@ -34,7 +31,6 @@ __all__ = [
     "from_json",
     "line_of",
     "plain",
-    "query_key",
     "restored",
     "to_json",
 ]
@@ -148,11 +144,6 @@ def line_of(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     except UnicodeEncodeError:  # half a surrogate pair: only an escape can write it
         return json.dumps(value, allow_nan=False).encode() + b"\n"
-
-
-def query_key(query: Query) -> str:
-    """The content hash of a query: another text, context length, tool or schema, another key."""
-    return content_key(to_json(query))
 
 
 def content_key(value: Any) -> str:

@@ -21,13 +21,13 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine.core.prices import Charge
+from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Advice
 from cascade_engine.data.collecting._cells import Cell
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.plugin.training_data import Children, Gathering
-from cascade_engine.storage.json_records import query_key
 from tests.helpers import finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}

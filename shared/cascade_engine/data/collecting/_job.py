@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cascade_engine.core.arrays import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge
+from cascade_engine.core.queries import as_queries, query_key
 from cascade_engine.core.retrying import Retrying, is_temporary
-from cascade_engine.data._table import as_queries
 from cascade_engine.data.collecting._cells import Cell, answers_each
 from cascade_engine.data.collecting.journal import Journal
 from cascade_engine.data.collecting.ledger import Ask, Work
 from cascade_engine.data.collection import Collection
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.storage.json_records import query_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.collecting._cells import Cell, cells_of
 from cascade_engine.data.collecting.journal import CallFailure
 from cascade_engine.data.traces.trace_log import read_traces
 from cascade_engine.errors import DataError
-from cascade_engine.storage.json_records import query_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
