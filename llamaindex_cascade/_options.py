@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_engine import ConfigurationError, Query
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.plugin.call_options import OPTIONS, check_options, laid_over
 
 if TYPE_CHECKING:

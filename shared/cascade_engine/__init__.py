@@ -9,17 +9,8 @@ from cascade_engine._version import __version__
 from cascade_engine.advisers import ChatJudge, ChatRouter, advise, judge_report
 from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Price
-from cascade_engine.core.records import (
-    Advice,
-    Answer,
-    Call,
-    Decision,
-    Failure,
-    Query,
-    ToolCall,
-    Trace,
-    Usage,
-)
+from cascade_engine.core.records import Answer, Call, Query, ToolCall, Usage
+from cascade_engine.core.trace import Advice, Decision, Failure, Trace
 from cascade_engine.data.collecting.collect import acollect, collect
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.dataset import CascadeDataset

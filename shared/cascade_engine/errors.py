@@ -21,12 +21,10 @@ stands for an error in a log. `cascade_engine.local` adds errors of its own belo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from cascade_engine.core.records import Answer
 
 __all__ = [
     "AllModelsFailedError",
@@ -104,14 +102,15 @@ class InvalidAnswerError(CascadeError, ValueError):
     Reported to a session, the model counts as failed, and what the answer cost is charged.
 
     Attributes:
-        answer: what it answered.
+        answer: the `Answer` that cannot be used.
     """
 
-    def __init__(self, message: str, answer: Answer) -> None:
+    # An Answer, of which this file, at the bottom of the engine, knows nothing.
+    def __init__(self, message: str, answer: Any) -> None:
         super().__init__(message)
         self.answer = answer
 
-    def __reduce__(self) -> tuple[type[InvalidAnswerError], tuple[str, Answer]]:
+    def __reduce__(self) -> tuple[type[InvalidAnswerError], tuple[str, Any]]:
         return type(self), (str(self), self.answer)
 
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine.answers.text import first_object, plain
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

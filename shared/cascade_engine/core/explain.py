@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cascade_engine.core.trace import Trace
-from cascade_engine.data.traces.trace_line import LoggedTrace
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from cascade_engine.core.trace import Decision, Failure
 
 __all__ = ["explain"]
 
-#: A share of a cost that is not worth a word.
+#: Relative difference of two costs below which they count as the same.
 _SMALL = 0.005
-_LONGEST = 160
+_LONGEST_ERROR = 160  # characters
 
 
-def explain(trace: Trace | LoggedTrace) -> str:
+class HoldsTrace(Protocol):
+    """A record with a trace in it, such as the `LoggedTrace`s that `read_traces` returns."""
+
+    @property
+    def trace(self) -> Trace:
+        """The trace."""
+
+
+def explain(trace: Trace | HoldsTrace) -> str:
     """Says in short sentences what happened to one query, and why.
 
-    What was believed at first; what ran, and what each answer or failure changed; why it stopped;
-    what it cost, against the dearest model alone where that is known. Neither the question nor the
-    answers are quoted.
+    The text has the estimates before any answer; what ran, and what each answer or failure changed;
+    why the session stopped; and what it cost, next to the dearest model alone where that is known.
+    Neither the question nor the answers are quoted.
 
     Args:
-        trace: of a finished session, or of one still under way; also as `read_traces` read it. A
-            message of a cascade holds no trace but a record of it: `TraceLogHandler` logs traces.
+        trace: the trace of a session, finished or not, or a `LoggedTrace` from `read_traces`. The
+            messages that a cascade returns hold no trace: `TraceLogHandler` logs traces.
 
     Returns:
-        A line for each step.
+        One line for each step.
 
     Raises:
         DataError: it is no trace.
     """
-    if isinstance(trace, LoggedTrace):
-        trace = trace.trace
+    trace = getattr(trace, "trace", trace)
     if not isinstance(trace, Trace):
         raise DataError(
             f"explain takes a Trace, or what read_traces read, not {trace!r:.80}: log queries with "
@@ -52,9 +58,9 @@ def explain(trace: Trace | LoggedTrace) -> str:
 
 def _beginning(trace: Trace) -> str:
     first = trace.decisions[0]
-    believed = _listed([f"{m} {q:.2f}" for m, q in first.quality.items()])
-    words = [f"Before any answer the expected quality was {believed}."]
-    costs = [f"{m} {c:.3g}" for m, c in first.cost.items() if c is not None]
+    qualities = _listed([f"{model} {quality:.2f}" for model, quality in first.quality.items()])
+    words = [f"Before any answer the expected quality was {qualities}."]
+    costs = [f"{model} {cost:.3g}" for model, cost in first.cost.items() if cost is not None]
     if costs:
         words.append(f"A call was expected to cost {_listed(costs)}.")
     setting = _listed([f"{name} {value:.3g}" for name, value in trace.setting.items()])
@@ -97,9 +103,9 @@ def _answered(trace: Trace, model: str, before: Decision, after: Decision) -> st
         way = "raised" if after.quality[model] > before.quality[model] else "lowered"
         words.append(f"The answer {way} its estimate from {was} to {now}.")
     others = [
-        f"{m} from {q:.2f} to {after.quality[m]:.2f}"
-        for m, q in before.quality.items()
-        if m != model and f"{q:.2f}" != f"{after.quality[m]:.2f}"
+        f"{other} from {quality:.2f} to {after.quality[other]:.2f}"
+        for other, quality in before.quality.items()
+        if other != model and f"{quality:.2f}" != f"{after.quality[other]:.2f}"
     ]
     if others:
         words.append(f"It moved those of others: {_listed(others)}.")
@@ -113,10 +119,10 @@ def _why(decision: Decision) -> str:
 
 
 def _failed(failure: Failure) -> str:
-    said = " ".join(f"{type(failure.error).__name__}: {failure.error}".split())
-    said = textwrap.shorten(said, _LONGEST, placeholder=" ...")
+    error = " ".join(f"{type(failure.error).__name__}: {failure.error}".split())
+    error = textwrap.shorten(error, _LONGEST_ERROR, placeholder=" ...")
     after = "" if failure.seconds is None else f" after {failure.seconds:.3g} s"
-    return f"It failed{after} ({said}) and was not called again."
+    return f"It failed{after} ({error}) and was not called again."
 
 
 def _end(trace: Trace) -> str:
@@ -130,7 +136,7 @@ def _end(trace: Trace) -> str:
 
 def _bill(trace: Trace) -> Iterator[str]:
     """What it cost, and how that compares."""
-    if not trace.answers and not any(each.answer for each in trace.failures):
+    if not trace.answers and not any(failure.answer for failure in trace.failures):
         return
     total = trace.total_cost
     if total is None:
@@ -138,7 +144,7 @@ def _bill(trace: Trace) -> Iterator[str]:
         return
     words = f"In all it cost {total:.3g}"
     if trace.advice:
-        words += f", {sum(each.cost or 0.0 for each in trace.advice):.3g} of it for advice"
+        words += f", {sum(advice.cost or 0.0 for advice in trace.advice):.3g} of it for advice"
     dearest = _dearest(trace)
     if dearest is None:
         yield f"{words}."
@@ -150,13 +156,12 @@ def _bill(trace: Trace) -> Iterator[str]:
 
 def _dearest(trace: Trace) -> tuple[str, float] | None:
     """The dearest model and what it costs alone: as it came out where it ran, else as expected."""
-    expected: Mapping[str, float | None] = trace.decisions[0].cost
-    known = {m: c for m, c in expected.items() if c is not None}
-    known.update({m: c for m, c in trace.costs.items() if c is not None})
-    if len(known) < len(expected) or len(expected) < 2:  # noqa: PLR2004
+    costs = {**trace.decisions[0].cost}
+    costs |= {model: cost for model, cost in trace.costs.items() if cost is not None}
+    if None in costs.values() or len(costs) < 2:  # noqa: PLR2004  nothing to compare with
         return None
-    model = max(known, key=lambda name: known[name])
-    return model, known[model]
+    model = max(costs, key=lambda name: costs[name] or 0.0)
+    return model, costs[model] or 0.0
 
 
 def _against(total: float, alone: float) -> str:

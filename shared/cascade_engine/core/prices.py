@@ -6,7 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cascade_engine.core.arrays import is_number, is_whole
+from cascade_engine.core.checks import is_number, is_whole
 from cascade_engine.errors import ConfigurationError, DataError, UnknownPriceError
 from cascade_engine.storage.registry import persistent
 

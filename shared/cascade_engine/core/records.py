@@ -5,23 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from cascade_engine.core.trace import Advice, Decision, Failure, Trace
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "Advice",
-    "Answer",
-    "Call",
-    "Decision",
-    "Failure",
-    "Purpose",
-    "Query",
-    "ToolCall",
-    "Trace",
-    "Usage",
-]
+__all__ = ["Answer", "Call", "Purpose", "Query", "ToolCall", "Usage"]
 
 #: What a call is for: an answer for the user, a further one to compare it with, or advice on an
 #: answer or on the query.

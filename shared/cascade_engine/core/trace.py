@@ -1,4 +1,4 @@
-"""The record of one query: what was believed and decided, what came of every call."""
+"""The record of one query: what was expected and decided, and what came of every call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Advice", "Decision", "Failure", "Trace"]
 
-#: Counts of a usage that are told even where they are zero.
+#: Counts of a usage that are given even where they are zero.
 _TOTALS: tuple[Literal["input_tokens", "output_tokens"], ...] = ("input_tokens", "output_tokens")
 
 T = TypeVar("T", int, float)
@@ -24,11 +24,11 @@ class Failure:
     """A call that raised instead of answering, or whose answer cannot be used.
 
     Attributes:
-        model: that was asked.
-        error: what it raised.
-        seconds: latency, where measured.
+        model: name of the model that was called.
+        error: what the call raised, or why its answer cannot be used.
+        seconds: latency of the call, where measured.
         answer: the answer that cannot be used; None where the call raised.
-        cost: of that answer; None where unknown.
+        cost: cost of that answer; None where unknown.
     """
 
     model: str
@@ -38,28 +38,28 @@ class Failure:
     cost: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON-able values; cost and tokens only of what was answered."""
-        told: dict[str, Any] = {"model": self.model, "error": repr(self.error)}
+        """The failure as plain JSON-able values; cost and tokens only where there was an answer."""
+        record: dict[str, Any] = {"model": self.model, "error": repr(self.error)}
         if self.seconds is not None:
-            told["seconds"] = self.seconds
+            record["seconds"] = self.seconds
         if self.answer is not None:
-            told |= {"cost": self.cost, **_tokens(self.answer.usage)}
-        return told
+            record |= {"cost": self.cost, **_tokens(self.answer.usage)}
+        return record
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What came of a call that is for the engine alone: to a judge, a router, or for a sample.
+    """The result of a call for the engine's own use: to a judge, to a router, or for a sample.
 
     Attributes:
-        name: of the adviser, or of the model that was asked again.
+        name: name of the adviser, or of the model that answered once more.
         purpose: see `Call.purpose`.
-        about: the model whose answer it is about; None where it is about the query.
-        signals: what could be read, by the signals' names; what is not there is unknown. A sample
-            has none: its text is in `Answer.samples`.
-        cost: what the call cost, None where unknown; 0 for a call that raised.
+        about: the model whose answer was judged; None where the advice is about the query.
+        signals: the numbers read from the reply, by the signals' names; one that is missing is
+            unknown. A sample has none: its text is in `Answer.samples`.
+        cost: cost of the call, None where unknown; 0 for a call that raised.
         usage: tokens used, where reported.
-        seconds: latency, where measured.
+        seconds: latency of the call, where measured.
         error: why there are no signals: what the call raised, or that nothing could be read.
     """
 
@@ -78,7 +78,7 @@ class Advice:
         return self.signals.get(self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON-able values."""
+        """The advice as plain JSON-able values."""
         return {
             "name": self.name,
             "purpose": self.purpose,
@@ -93,12 +93,13 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was believed at one step, and what was decided.
+    """One step of a query: the estimates at that time, and the decision taken on them.
 
     Attributes:
         after: models that had answered when the decision was made.
-        quality: expected quality of each model's answer, given what was known then.
-        sd: standard deviation of what that estimate may become once the model has answered.
+        quality: expected quality of each model's answer, in [0, 1], given the answers so far.
+        sd: how far that estimate may still move: the standard deviation of its value once the
+            model has answered.
         cost: expected cost of running each model, and of samples and judges where its answer may be
             a draft; None where no price is known.
         action: the model to run, or None to stop.
@@ -129,7 +130,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The record of one query: what ran, what was believed, why it stopped, what it cost.
+    """The record of one query: what ran, what was expected, why it stopped, what it cost.
 
     Attributes:
         query: the query.
@@ -137,13 +138,13 @@ class Trace:
         fitted: False when only priors and the conservative log-probability rule were at work.
         setting: the strategy's parameter for this query, by name: "lambda" (quality per unit of
             cost), or "threshold" for a threshold cascade.
-        budget: expected cost per query that was aimed at, None without one.
+        budget: the expected cost per query that the strategy aims at, None without one.
         decisions: one per step, the last with `action=None` unless every model failed.
         answers: answers by model, in the order of the calls.
-        failures: calls that raised, in order.
+        failures: calls that raised or whose answer cannot be used, in order.
         costs: cost by model that answered; None where unknown.
         chosen: the model whose answer is returned, None while undecided or when all failed.
-        advice: what advisers were asked, and models for samples, in order.
+        advice: results of the calls to advisers and for samples, in order.
     """
 
     query: Query
@@ -166,19 +167,19 @@ class Trace:
     @property
     def total_cost(self) -> float | None:
         """Cost of all calls that answered, advice included; None when that of any is unknown."""
-        invalid = (each.cost for each in self.failures if each.answer is not None)
-        return _total([*self.costs.values(), *invalid, *(each.cost for each in self.advice)])
+        invalid = (failure.cost for failure in self.failures if failure.answer is not None)
+        return _total([*self.costs.values(), *invalid, *(advice.cost for advice in self.advice)])
 
     def total_tokens(self, side: Literal["input_tokens", "output_tokens"]) -> int | None:
         """Tokens of all calls that answered, advice included; None when those of any are unknown.
 
         Args:
-            side: which tokens.
+            side: whether to count the tokens sent or those written.
         """
-        invalid = [each.answer for each in self.failures if each.answer is not None]
-        used = [answer.usage for answer in (*self.answers.values(), *invalid)]
-        used += [each.usage for each in self.advice if each.usage or not each.error]
-        return _total([getattr(usage, side, None) for usage in used])
+        invalid = [failure.answer for failure in self.failures if failure.answer is not None]
+        usages = [answer.usage for answer in (*self.answers.values(), *invalid)]
+        usages += [advice.usage for advice in self.advice if advice.usage or not advice.error]
+        return _total([getattr(usage, side, None) for usage in usages])
 
     @property
     def stopped_because(self) -> str:
@@ -197,14 +198,16 @@ class Trace:
             "fitted": self.fitted,
             **self.setting,
             "budget": None if self.budget in {None, math.inf} else float(self.budget or 0),
-            "calls": [_call_dict(model, a, self.costs[model]) for model, a in self.answers.items()],
-            "advice": [each.to_dict() for each in self.advice],
+            "calls": [
+                _call(model, answer, self.costs[model]) for model, answer in self.answers.items()
+            ],
+            "advice": [advice.to_dict() for advice in self.advice],
             "failures": [failure.to_dict() for failure in self.failures],
             "decisions": [decision.to_dict() for decision in self.decisions],
         }
 
 
-def _call_dict(model: str, answer: Answer, cost: float | None) -> dict[str, Any]:
+def _call(model: str, answer: Answer, cost: float | None) -> dict[str, Any]:
     return {
         "model": model,
         "cost": cost,
@@ -225,13 +228,13 @@ def _speed(answer: Answer) -> float | None:
 
 def _total(amounts: Iterable[T | None]) -> T | None:
     """The sum, None where one is unknown."""
-    known = list(amounts)
-    return None if None in known else sum(known)  # type: ignore[arg-type]
+    values = list(amounts)
+    return None if None in values else sum(values)  # type: ignore[arg-type]
 
 
 def _tokens(usage: Usage | None) -> dict[str, int | None]:
-    """Both totals, and those of their parts that are not zero."""
+    """The tokens of both totals, and of those of their parts that are not zero."""
     if usage is None:
         return {"input_tokens": None, "output_tokens": None}
-    counts = {each.name: getattr(usage, each.name) for each in fields(usage)}
-    return {name: n for name, n in counts.items() if n or name in _TOTALS}
+    counts = {field.name: getattr(usage, field.name) for field in fields(usage)}
+    return {name: count for name, count in counts.items() if count or name in _TOTALS}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.data.labeller import Labeller, Labels, Unlabelled
 from cascade_engine.errors import DataError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import FloatArray, check_names, check_table
+from cascade_engine.core.checks import check_names, check_table
 from cascade_engine.core.queries import as_queries
 from cascade_engine.core.records import Answer, ToolCall, Usage
 from cascade_engine.data.splitting import split_rows
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.records import Query
 
 __all__ = ["COLUMNS", "CompleteTable"]

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from cascade_engine.core.arrays import check_names
+from cascade_engine.core.checks import check_names
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_names
+from cascade_engine.core.checks import check_names
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import as_queries
 from cascade_engine.data._table import COLUMNS, CompleteTable

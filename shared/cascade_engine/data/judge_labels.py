@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cascade_engine.answers.text import full_text
-from cascade_engine.core.arrays import check_function, is_number
+from cascade_engine.core.checks import check_function, is_number
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.labeller import Labeller, Labels, Unlabelled
 from cascade_engine.errors import ConfigurationError, DataError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_engine.answers.graders import best_match
 from cascade_engine.answers.text import full_text, tool_call_texts
-from cascade_engine.core.arrays import check_function
+from cascade_engine.core.checks import check_function
 from cascade_engine.data._feedback import Feedback
 from cascade_engine.data.judge_labels import Judge, Judgement
 from cascade_engine.data.labeller import (

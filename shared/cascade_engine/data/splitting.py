@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import generator, is_number
+from cascade_engine.core.checks import generator, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:

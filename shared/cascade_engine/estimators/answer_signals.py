@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.answers.structure import structure_row, structure_table
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.contracts import AnswerSignal
 from cascade_engine.estimators.features.logprobs import logprob_features, logprob_row

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.answer_signals import EffortSignal, LogprobSignal, StructureSignal

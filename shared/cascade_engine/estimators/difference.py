@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cascade_engine.core.arrays import highest, is_whole
+from cascade_engine.core.arrays import highest
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators.combined import CombinedEstimator
 from cascade_engine.estimators.contracts import QualityEstimator, rows_where

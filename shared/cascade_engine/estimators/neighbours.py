@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.estimators.contracts import ExAnteEstimator
 from cascade_engine.estimators.features.vectors import UnitVectors

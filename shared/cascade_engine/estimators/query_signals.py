@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.static import (
     StaticEstimator,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_function, check_names, is_number
+from cascade_engine.core.checks import check_function, check_names, is_number
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators.contracts import ExAnteEstimator
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_table, is_whole
+from cascade_engine.core.checks import check_table, is_whole
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_number
-from cascade_engine.core.records import Query, Trace
+from cascade_engine.core.checks import is_number
+from cascade_engine.core.records import Query
+from cascade_engine.core.trace import Trace
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.data.traces.trace_line import LoggedTrace
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError

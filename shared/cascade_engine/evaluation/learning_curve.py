@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, folded, units_of
 from cascade_engine.evaluation.curves import Played, Sample, budget_grid

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import generator, is_whole
+from cascade_engine.core.checks import generator, is_whole
 from cascade_engine.data._table import CompleteTable
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.evaluation.bootstrap import units_of

@@ -14,14 +14,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.core.records import Answer
 from cascade_engine.errors import ConfigurationError, SessionStateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 
-    from cascade_engine.core.records import Call, Trace
+    from cascade_engine.core.records import Call
+    from cascade_engine.core.trace import Trace
     from cascade_engine.routing.session import Session
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cascade_engine.answers.scores import read_score, read_scores
 from cascade_engine.answers.text import full_text
-from cascade_engine.core.arrays import check_names, is_number
+from cascade_engine.core.checks import check_names, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.answer_signals import RecordedSignal
 from cascade_engine.estimators.combined import CombinedEstimator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_names, is_number, is_whole
+from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Query
 from cascade_engine.data._table import CompleteTable

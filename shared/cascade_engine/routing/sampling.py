@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cascade_engine.answers.text import full_text
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:

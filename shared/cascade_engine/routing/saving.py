@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cascade_engine.core.arrays import check_names
+from cascade_engine.core.checks import check_names
 from cascade_engine.core.prices import Charge
 from cascade_engine.errors import ConfigurationError, PersistenceError
 from cascade_engine.estimators import CostEstimator, QualityEstimator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.errors import BudgetWarning, ConfigurationError, InfeasibleBudgetError
 from cascade_engine.storage.registry import persistent
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_whole
+from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, ListedStrategy, Options

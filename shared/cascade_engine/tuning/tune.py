@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_table, is_number
+from cascade_engine.core.checks import check_table, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.strategies import TuningData, find_strategy
 from cascade_engine.strategies.frontier import Frontier, Policy, coin

@@ -24,7 +24,7 @@ from cascade_engine import (
     Usage,
     drive,
 )
-from cascade_engine.core.records import Advice
+from cascade_engine.core.trace import Advice
 from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.evaluation.drift import drift

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cascade_engine.core.arrays import check_names, is_number, is_whole
+from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import as_queries, query_key
 from cascade_engine.core.retrying import Retrying, is_temporary

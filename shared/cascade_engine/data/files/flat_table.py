@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import numpy as np
 
-from cascade_engine.core.arrays import is_number
+from cascade_engine.core.checks import is_number
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer, Query, Usage
 from cascade_engine.data.dataset import CascadeDataset

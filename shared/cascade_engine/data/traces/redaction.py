@@ -12,7 +12,8 @@ from cascade_engine.errors import LoggedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cascade_engine.core.records import Advice, Answer, Failure
+    from cascade_engine.core.records import Answer
+    from cascade_engine.core.trace import Advice, Failure
 
 __all__ = ["rewritten", "without_texts"]
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cascade_engine.core.records import Advice, Answer, Decision, Failure, Query, Trace, Usage
+from cascade_engine.core.records import Answer, Query, Usage
+from cascade_engine.core.trace import Advice, Decision, Failure, Trace
 from cascade_engine.errors import DataError, LoggedError
 from cascade_engine.storage.files import check_header
 from cascade_engine.storage.json_records import from_json, plain, restored, to_json

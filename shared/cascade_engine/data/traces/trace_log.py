@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    from cascade_engine.core.records import Trace
+    from cascade_engine.core.trace import Trace
 
 __all__ = ["LoggedTrace", "TraceLog", "read_traces"]
 

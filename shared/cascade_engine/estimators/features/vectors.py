@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.core.arrays import check_function
+from cascade_engine.core.checks import check_function
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.features.texts import QueryFeatures
 from cascade_engine.storage.registry import persistent
