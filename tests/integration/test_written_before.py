@@ -18,6 +18,7 @@ from cascade_engine import (
     CascadeRouter,
     Collection,
     ConfigurationError,
+    PersistenceError,
     read_traces,
 )
 
@@ -58,6 +59,18 @@ def test_a_router_that_was_not_fitted_loads(folder):
     router = CascadeRouter.load(folder / "policies" / "unfitted")
     assert not router.is_fitted
     assert router.budget == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("correlated", r"correlated=True, which is no more: fit the router again, with Combined"),
+        ("difference", "is a DifferenceEstimator, which is no more: fit the router again, with"),
+    ],
+)
+def test_a_policy_of_what_is_no_more_says_what_to_do(name, message, folder):
+    with pytest.raises(PersistenceError, match=message):
+        CascadeRouter.load(folder / "policies" / name)
 
 
 def test_a_journal_is_read(folder):

@@ -23,7 +23,6 @@ from cascade_engine.estimators.cost import (
     PoissonCostEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.estimators.difference import DifferenceEstimator
 from cascade_engine.estimators.embedding import EmbeddingEstimator
 from cascade_engine.estimators.examples import ExampleEstimator
 from cascade_engine.estimators.gaussian_combiner import CombinedBeliefs, GaussianCombiner
@@ -44,7 +43,6 @@ __all__ = [
     "CombinedEstimator",
     "ConsistencySignal",
     "CostEstimator",
-    "DifferenceEstimator",
     "EffortSignal",
     "EmbeddingEstimator",
     "Estimates",

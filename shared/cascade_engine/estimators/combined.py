@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade_engine.core.checks import is_whole
-from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
+from cascade_engine.errors import ConfigurationError, DataError, NotFittedError, PersistenceError
 from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.answer_signals import EffortSignal, LogprobSignal, StructureSignal
 from cascade_engine.estimators.combined_live import CombinedFollowing
@@ -21,11 +21,10 @@ from cascade_engine.estimators.contracts import (
     rows_where,
 )
 from cascade_engine.estimators.regression.blocks import BlockLogistic, fit_blocks, fit_few
-from cascade_engine.estimators.regression.correlation import fit_correlation, remaining
 from cascade_engine.estimators.regression.logistic import expit, group_folds, logit, one_thread
 from cascade_engine.estimators.regression.pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.text import TextEstimator
-from cascade_engine.storage.registry import kept, persistent
+from cascade_engine.storage.registry import kept, persistent, retire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +60,28 @@ class _Evidence:
     folds: IntArray
 
 
-@persistent("CombinedEstimator.fit")
+def _without_correlation(state: dict[str, Any], version: int) -> dict[str, Any]:
+    """The state of version 1, from when estimates could be correlated.
+
+    Raises:
+        PersistenceError: they were.
+    """
+    del version
+    if state.pop("correlated", False) or state.pop("correlation", None) is not None:
+        raise PersistenceError(
+            "this router's estimator was fitted with correlated=True, which is no more: fit the "
+            "router again, with CombinedEstimator() or LogprobEstimator(), and save it"
+        )
+    return state
+
+
+retire(
+    "DifferenceEstimator",
+    "fit the router again, with CombinedEstimator() and the default strategy, and save it",
+)
+
+
+@persistent("CombinedEstimator.fit", version=2, upgrade=_without_correlation)
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What is learned, in the order in which it is used."""
@@ -70,15 +90,19 @@ class Fit:
     ante: list[BlockLogistic]
     own: list[BlockLogistic]
     pooling: Pooling
-    correlation: FloatArray | None
 
 
-@persistent(
-    "CombinedEstimator",
-    fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
-    fitted=("_fit",),
-    fitting_data=("_cross", "_known"),
-)
+#: How a `CombinedEstimator`, or a subclass that adds no attributes, is stored.
+_STORED: Any = {
+    "version": 2,
+    "fields": ("before", "signals", "agreement", "folds", "seed"),
+    "fitted": ("_fit",),
+    "fitting_data": ("_cross", "_known"),
+    "upgrade": _without_correlation,
+}
+
+
+@persistent("CombinedEstimator", **_STORED)
 class CombinedEstimator(QualityEstimator):
     """Calibrated probabilities of a good answer, from all signals together.
 
@@ -98,10 +122,6 @@ class CombinedEstimator(QualityEstimator):
         parts: `ExAnteEstimator`s, `AnswerSignal`s, and at most one `Agreement`. By default
             `TextEstimator()`, `LogprobSignal()`, `EffortSignal()`, `StructureSignal()` and
             `Agreement()`.
-        correlated: whether the estimates to come are correlated, as they were on the fitting data,
-            rather than independent. `cascade_routing` (of at most 12 models) and `cascading` heed
-            it, and take ten times as long; on recorded answers it gained nothing. The default
-            strategy learns by itself what answers have in common.
         folds: folds of the cross-fitting.
         seed: of the folds and of the sample of run sets.
 
@@ -112,7 +132,6 @@ class CombinedEstimator(QualityEstimator):
     def __init__(
         self,
         *parts: ExAnteEstimator | AnswerSignal | Agreement,
-        correlated: bool = False,
         folds: int = 5,
         seed: int = 0,
     ) -> None:
@@ -134,7 +153,6 @@ class CombinedEstimator(QualityEstimator):
                 f"Agreement, not {list(given)}"
             )
         self.agreement = compared[0] if compared else None
-        self.correlated = correlated
         self.folds = folds
         self.seed = seed
 
@@ -167,8 +185,7 @@ class CombinedEstimator(QualityEstimator):
         own_fits, own = fit_blocks(blocks, data.quality, folds, rising=1)
         seen = Seen(ante, own, self._compare_all(data))
         pooling = fit_pooled(seen, data.quality, folds, self.seed)
-        correlation = fit_correlation(expit(ante), expit(own)) if self.correlated else None
-        self._fit = Fit(before, ante_fits, own_fits, pooling, correlation)
+        self._fit = Fit(before, ante_fits, own_fits, pooling)
         self._cross = _Evidence(data.queries, seen, {}, folds)
         self._known = self.begin(data.queries)
         self._known.seen.agreement = seen.agreement
@@ -248,11 +265,6 @@ class CombinedEstimator(QualityEstimator):
     def follow(self, query: Query) -> Following:
         """One query in plain numbers."""
         return CombinedFollowing(self, self._fitted(), query)
-
-    def correlation(self, run: BoolArray) -> FloatArray | None:
-        """What the answers of the models run leave of it, if it is `correlated`."""
-        learned = self._fitted().correlation
-        return None if learned is None else remaining(learned, run)
 
 
 def _ante_blocks(said: Sequence[FloatArray], shape: tuple[int, int]) -> list[list[FloatArray]]:

@@ -48,14 +48,6 @@ class Estimates:
     cost: FloatArray
     cov: FloatArray | None = None
 
-    @classmethod
-    def of(
-        cls, quality: FloatArray, sd: FloatArray, cost: FloatArray, correlation: FloatArray | None
-    ) -> Estimates:
-        """From a correlation of shape (n, k, k), or without one."""
-        cov = None if correlation is None else sd[:, :, None] * correlation * sd[:, None, :]
-        return cls(quality, sd, cost, cov)
-
     def at(self, rows: IntArray | BoolArray | slice) -> Estimates:
         """The same for some of the queries."""
         cov = None if self.cov is None else self.cov[rows]
@@ -111,19 +103,6 @@ class QualityEstimator(Singly, ABC):
         Returns:
             `Estimates.quality` and `Estimates.sd`.
         """
-
-    def correlation(self, run: BoolArray) -> FloatArray | None:
-        """Correlation of what the qualities will become, in the state `run`.
-
-        Args:
-            run: which models have answered, shape (n, k).
-
-        Returns:
-            Shape (n, k, k), symmetric and positive semidefinite; None, as here, where they are held
-            to be independent.
-        """
-        del run
-        return None
 
     def follow(self, query: Query) -> Following:
         """What is estimated of one query, as a session learns of it: the same as over arrays."""

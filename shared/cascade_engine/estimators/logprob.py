@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cascade_engine.estimators.answer_signals import LogprobSignal
-from cascade_engine.estimators.combined import CombinedEstimator
+from cascade_engine.estimators.combined import _STORED, CombinedEstimator
 from cascade_engine.estimators.text import TextEstimator
 from cascade_engine.storage.registry import persistent
 
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["LogprobEstimator"]
 
 
-@persistent(
-    "LogprobEstimator",
-    fields=("before", "signals", "agreement", "correlated", "folds", "seed"),
-    fitted=("_fit",),
-    fitting_data=("_cross", "_known"),
-)
+@persistent("LogprobEstimator", **_STORED)
 class LogprobEstimator(CombinedEstimator):
     """A `CombinedEstimator` that does not read what the answers say.
 

@@ -135,15 +135,6 @@ class PreferenceEstimator(ExAnteEstimator):
         strengths = self._strengths(queries)
         return _scaled(self._scales, strengths)
 
-    def win_probability(self, queries: Sequence[Query]) -> FloatArray:
-        """Probability that model i is better than model j, shape (n, k, k); a tie is half a win.
-
-        Raises:
-            NotFittedError: before `fit`.
-        """
-        strengths = self._strengths(queries)
-        return expit(strengths[:, :, None] - strengths[:, None, :])
-
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
         """As `ExAnteEstimator.cross_predict`; no row's own preferences are used for it."""
         out = np.full(data.quality.shape, np.nan)

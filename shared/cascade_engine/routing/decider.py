@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cascade_engine.core.trace import Decision
-from cascade_engine.estimators import Estimates
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Decider:
     def action(
         self, believed: Believed, run: Sequence[bool], available: Sequence[bool], lam: float
     ) -> int:
-        """What the strategy does; by plain numbers, unless there is a correlation to heed.
+        """What the strategy does.
 
         Args:
             believed: in this state.
@@ -78,14 +77,8 @@ class Decider:
             available: which may still run.
             lam: before any answer; see `Strategy.factor`.
         """
-        strategy, ran = self.strategy, np.array([run])
-        lam *= strategy.factor(sum(run))
-        correlation = self.quality.correlation(ran)
-        if correlation is None:
-            return strategy.decide_one(*believed, run=run, available=available, lam=lam)
-        quality, sd, cost = (np.array([of], dtype=float) for of in believed)
-        estimates = Estimates.of(quality, sd, cost, correlation)
-        return int(strategy.decide(estimates, ran, np.array([available]), np.array([lam]))[0])
+        lam *= self.strategy.factor(sum(run))
+        return self.strategy.decide_one(*believed, run=run, available=available, lam=lam)
 
     def recorded(
         self, believed: Believed, after: tuple[str, ...], call: Call | None, reason: str

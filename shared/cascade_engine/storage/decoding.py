@@ -159,6 +159,10 @@ class Decoder:
 
     def _object(self, node: dict[str, Any], place: str) -> Any:
         stored = _registry.find(node["$class"])
+        if what_to_do := _registry.remedy(node["$class"]):
+            raise PersistenceError(
+                f"{place or 'the file'} is a {node['$class']}, which is no more: {what_to_do}"
+            )
         if stored is None or not isinstance(stored.made, type):
             raise PersistenceError(
                 f"{place or 'the file'} is of the class {node['$class']!r}, which is not known: "

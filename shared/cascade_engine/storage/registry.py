@@ -23,7 +23,7 @@ from cascade_engine.errors import ConfigurationError, NotFittedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Stored", "find", "kept", "persistent", "register", "stored_as"]
+__all__ = ["Stored", "find", "kept", "persistent", "register", "remedy", "retire", "stored_as"]
 
 _HEAP = 1 << 9  # the mark of classes made by a `class` statement
 
@@ -57,6 +57,7 @@ class Stored:
 
 _BY_NAME: dict[str, Stored] = {}
 _BY_OBJECT: dict[Any, Stored] = {}
+_RETIRED: dict[str, str] = {}
 
 
 def persistent(name: str, **options: Any) -> Callable[[T], T]:
@@ -131,6 +132,21 @@ def register(
 def find(name: str) -> Stored | None:
     """What files mean by a name."""
     return _BY_NAME.get(name)
+
+
+def retire(name: str, what_to_do: str) -> None:
+    """Marks a name that older files hold and that nothing stands for any more.
+
+    Args:
+        name: what files call it.
+        what_to_do: for whoever loads such a file, as the end of a sentence.
+    """
+    _RETIRED[name] = what_to_do
+
+
+def remedy(name: str) -> str | None:
+    """What to do about a file that holds a retired name; None for any other name."""
+    return _RETIRED.get(name)
 
 
 def stored_as(made: Any) -> Stored | None:

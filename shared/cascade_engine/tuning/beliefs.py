@@ -133,7 +133,7 @@ class EstimatedBeliefs:
         for pattern, here in patterns(run):
             known = self._after(pattern).at(rows[here])
             quality[here], sd[here] = known.quality, known.sd
-        return Estimates.of(quality, sd, self._cost[rows], self._estimator.correlation(run))
+        return Estimates(quality, sd, self._cost[rows])
 
     def _after(self, pattern: BoolArray) -> Estimates:
         key = pattern.tobytes()

@@ -15,9 +15,11 @@ from cascade_engine import (
     DataError,
     LogprobEstimator,
     NotFittedError,
+    PersistenceError,
     Query,
 )
 from cascade_engine.estimators.regression.logistic import fit_logistic, group_folds
+from cascade_engine.storage.decoding import Decoder
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +282,24 @@ def test_more_than_five_models_are_learned_from_a_sample_of_run_sets(make_data):
     assert ((before > 0) & (before < 1)).all()
     assert (sd[:, [0, 3]] == 0).all()
     assert (sd[:, [1, 2, 4, 5, 6]] > 0).all()
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_a_state_from_when_estimates_could_be_correlated_is_upgraded_or_refused(correlated):
+    node = {
+        "$class": "CombinedEstimator",
+        "version": 1,
+        "state": {
+            "before": [],
+            "signals": [],
+            "agreement": None,
+            "correlated": correlated,
+            "folds": 5,
+            "seed": 0,
+        },
+    }
+    if correlated:
+        with pytest.raises(PersistenceError, match="which is no more: fit the router again"):
+            Decoder([]).decode(node)
+    else:
+        assert Decoder([]).decode(node).folds == 5
