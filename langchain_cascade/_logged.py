@@ -8,7 +8,7 @@ from langchain_core.messages import ToolMessage, messages_from_dict, messages_to
 
 from cascade_engine import ConfigurationError, DataError
 from cascade_engine.data.traces.trace_log import LoggedTrace
-from cascade_engine.storage.json_records import content_key, plain
+from cascade_engine.storage.json_values import content_key, value_to_json
 from langchain_cascade._messages import RECORD, query_of
 from langchain_cascade._tools import bind, form_of, offered
 
@@ -38,7 +38,7 @@ def logged(asking: Asking, trace: Trace, beside: Mapping[str, Answer] | None) ->
     given: Any = {"messages": messages_to_dict(messages), **asking.told}
     key: str | None = key_of(asking.messages, asking.told)
     try:
-        plain(given)
+        value_to_json(given)
     except DataError:  # a message holds some object: nobody can be asked that again from a file
         given = key = None
     return LoggedTrace(trace, given, key, shadow=beside is not None, beside=beside or {})

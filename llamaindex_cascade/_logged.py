@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from cascade_engine import DataError
 from cascade_engine.data.traces.trace_log import LoggedTrace
-from cascade_engine.storage.json_records import content_key, plain
+from cascade_engine.storage.json_values import content_key, value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def logged(request: Request, trace: Trace, others: Mapping[str, Answer] | None) 
         if trace.query.tools or trace.query.schema is not None:
             given["form"] = "tools" if trace.query.schema is None else "schema"
             key = content_key([key, trace.query.tools, trace.query.schema])
-        plain(given)
+        value_to_json(given)
     except (DataError, PydanticSerializationError):
         # A message holds some object: nobody can be asked that again from a file.
         given = key = None

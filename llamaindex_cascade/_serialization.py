@@ -12,8 +12,7 @@ from llama_index.core.llms.llm import LLM
 from pydantic import SecretStr
 
 from cascade_engine import ConfigurationError, Price
-from cascade_engine.storage.decoding import Decoder
-from cascade_engine.storage.encoding import Encoder
+from cascade_engine.storage.json_objects import Decoder, Encoder
 
 __all__ = ["FORMER", "Rebuilt", "written"]
 
@@ -127,7 +126,7 @@ def _object(value: Any) -> Any:
         return value
     encoder = Encoder()
     encoded = encoder.encode(value)
-    if encoder.arrays or encoder.given:
+    if encoder.arrays or encoder.to_supply:
         return {_LEFT_OUT: f"{type(value).__name__}, a function or fitted"}
     return {_ENCODED: encoded}
 

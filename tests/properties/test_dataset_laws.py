@@ -17,13 +17,8 @@ from cascade_engine.core.queries import query_key
 from cascade_engine.data.collecting.collect import collect
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.splitting import clusters
-from cascade_engine.storage.json_records import (
-    from_json,
-    line_of,
-    plain,
-    restored,
-    to_json,
-)
+from cascade_engine.storage.json_records import record_from_json, record_to_json
+from cascade_engine.storage.json_values import json_line, value_from_json, value_to_json
 
 laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -98,9 +93,9 @@ def shown(data):
 @laws
 @given(st.one_of(queries, answers))
 def test_a_record_is_read_as_it_was_written(record):
-    written = to_json(record)
-    assert repr(from_json(type(record), written)) == repr(record)
-    line = line_of(written)
+    written = record_to_json(record)
+    assert repr(record_from_json(type(record), written)) == repr(record)
+    line = json_line(written)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     json.loads(line, parse_constant=pytest.fail)  # no NaN, no Infinity: any reader can read it
@@ -109,14 +104,14 @@ def test_a_record_is_read_as_it_was_written(record):
 @laws
 @given(free)
 def test_a_free_value_is_read_as_it_was_written(value):
-    assert repr(restored(plain(value))) == repr(value)
+    assert repr(value_from_json(value_to_json(value))) == repr(value)
 
 
 @laws
 @given(queries, queries)
 def test_queries_share_a_key_only_if_they_are_the_same(one, other):
-    assert query_key(one) == query_key(from_json(Query, to_json(one)))
-    assert (query_key(one) == query_key(other)) == (to_json(one) == to_json(other))
+    assert query_key(one) == query_key(record_from_json(Query, record_to_json(one)))
+    assert (query_key(one) == query_key(other)) == (record_to_json(one) == record_to_json(other))
 
 
 @laws

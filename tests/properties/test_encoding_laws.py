@@ -17,8 +17,7 @@ from hypothesis.extra import numpy as npst
 from cascade_engine import Price
 from cascade_engine.errors import PersistenceError
 from cascade_engine.storage.arrays_file import declaration, pack, unpack
-from cascade_engine.storage.decoding import Decoder
-from cascade_engine.storage.encoding import Encoder
+from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.storage.registry import persistent
 
 laws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -84,7 +83,7 @@ def again(value):
     encoder = Encoder()
     text = json.dumps(encoder.encode(value), ensure_ascii=False, allow_nan=False)
     declared = [declaration(array) for array in encoder.arrays]
-    assert encoder.given == {}
+    assert encoder.to_supply == {}
     arrays = unpack(pack(encoder.arrays), declared)
     return Decoder(arrays).decode(json.loads(text.encode()))
 

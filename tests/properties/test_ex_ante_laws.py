@@ -17,9 +17,8 @@ from cascade_engine.estimators.preferences import Preference, PreferenceEstimato
 from cascade_engine.estimators.query_signals import CallableEstimator, QuerySignalEstimator
 from cascade_engine.estimators.rules import RuleEstimator
 from cascade_engine.estimators.text import TextEstimator
-from cascade_engine.storage.decoding import Decoder
-from cascade_engine.storage.encoding import Encoder
-from cascade_engine.storage.registry import register
+from cascade_engine.storage.json_objects import Decoder, Encoder
+from cascade_engine.storage.registry import persistent
 from tests.ex_ante import Measured, graded, letters
 
 laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -53,8 +52,8 @@ def by_length(query):
     return {"m0": len(query.text) / 100}
 
 
-register(letters, "tests.letters")
-register(by_length, "tests.by_length")
+persistent("tests.letters")(letters)
+persistent("tests.by_length")(by_length)
 
 
 @st.composite

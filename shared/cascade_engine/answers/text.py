@@ -14,7 +14,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.storage.json_records import to_json
+from cascade_engine.storage.json_records import record_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -304,4 +304,4 @@ def full_text(answer: Answer) -> str:
 
 def tool_call_texts(answer: Answer) -> list[str]:
     """The tool calls of an answer as JSON; equal calls have equal texts."""
-    return [json.dumps(to_json(call), sort_keys=True) for call in answer.tool_calls]
+    return [json.dumps(record_to_json(call), sort_keys=True) for call in answer.tool_calls]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cascade_engine.core.records import Query
 from cascade_engine.errors import DataError
-from cascade_engine.storage.json_records import content_key, to_json
+from cascade_engine.storage.json_records import record_to_json
+from cascade_engine.storage.json_values import content_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,4 +32,4 @@ def as_queries(queries: Sequence[Query | str]) -> list[Query]:
 
 def query_key(query: Query) -> str:
     """The content hash of a query: another text, context length, tool or schema, another key."""
-    return content_key(to_json(query))
+    return content_key(record_to_json(query))

@@ -14,7 +14,7 @@ from cascade_engine.core.checks import check_function, is_number
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.labeller import Labeller, Labels, Unlabelled
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.storage.json_records import plain
+from cascade_engine.storage.json_values import value_to_json
 
 __all__ = ["Judge", "JudgeFunction", "Judgement"]
 
@@ -84,7 +84,7 @@ class Judge(Labeller):
             for query, row, right in rows
             for answer in row
         ]
-        queries = [Query(json.dumps(plain(list(each)))) for each in inputs]
+        queries = [Query(json.dumps(value_to_json(list(each)))) for each in inputs]
         # Without a journal one failure loses all verdicts: none is then paid for in vain.
         limit = 0 if self.options.get("path") is None else None
         return {"queries": queries, "inputs": inputs, "max_failures": limit, **self.options}

@@ -24,7 +24,7 @@ from cascade_engine.estimators.regression.blocks import BlockLogistic, fit_block
 from cascade_engine.estimators.regression.logistic import expit, group_folds, logit, one_thread
 from cascade_engine.estimators.regression.pooling import Pooling, Seen, fit_pooled
 from cascade_engine.estimators.text import TextEstimator
-from cascade_engine.storage.registry import kept, persistent, retire
+from cascade_engine.storage.registry import fitting_data_of, persistent, retire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,14 +220,14 @@ class CombinedEstimator(QualityEstimator):
     def cross_evidence(self) -> _Evidence:
         """Out-of-fold evidence on the fitting data."""
         self._fitted()
-        cross: _Evidence = kept(self, "_cross")
+        cross: _Evidence = fitting_data_of(self, "_cross")
         return cross
 
     def fitted_evidence(self, data: CascadeDataset) -> _Evidence:
         """Evidence on the fitting data by the fit itself, which has read it already."""
         del data
         self._fitted()
-        known: _Evidence = kept(self, "_known")
+        known: _Evidence = fitting_data_of(self, "_known")
         return known
 
     def begin(self, queries: Sequence[Query]) -> _Evidence:

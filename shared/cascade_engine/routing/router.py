@@ -31,7 +31,7 @@ from cascade_engine.routing.live_advice import advice_paid, expecting
 from cascade_engine.routing.sampling import check_samples, sampled, unsampled
 from cascade_engine.routing.saving import load, save
 from cascade_engine.routing.session import Session
-from cascade_engine.storage.registry import kept, persistent
+from cascade_engine.storage.registry import fitting_data_of, persistent
 from cascade_engine.strategies import DEFAULT_STRATEGY, ThresholdCascade, find_strategy
 from cascade_engine.strategies.frontier import Frontier, Policy, check_budget, coin
 from cascade_engine.tuning.beliefs import EstimatedBeliefs
@@ -251,7 +251,7 @@ class CascadeRouter:
 
     def _tune(self, strategy: Strategy) -> None:
         """Takes a strategy, tuned on the fitting data, and its frontier and policy there."""
-        data: _Fit = kept(self, "_data")
+        data: _Fit = fitting_data_of(self, "_data")
         believe, later = (self._charged(each, strategy) for each in (data.believe, data.later))
         self.strategy, self.frontier_ = tune_on(
             strategy, believe, data.quality, data.cost, advice=data.advice, later=later

@@ -1,7 +1,7 @@
 """Routers on disk: what of a router is saved to a folder, and what is checked when it is loaded.
 
 How the folder is laid out is the business of `storage.folder`, and how objects become JSON values
-that of `storage.encoding`. Loading runs no code of the file's choosing.
+that of `storage.json_objects`. Loading runs no code of the file's choosing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from cascade_engine.estimators import CostEstimator, QualityEstimator
 from cascade_engine.routing.advisers import check_advisers
 from cascade_engine.routing.decider import Decider
 from cascade_engine.routing.live_advice import Advising
-from cascade_engine.storage.decoding import Decoder
-from cascade_engine.storage.encoding import Encoder
 from cascade_engine.storage.folder import MANIFEST, check_whole, read_folder, write_folder
+from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.strategies import Strategy
 from cascade_engine.strategies.frontier import Frontier, Policy, check_budget
 
@@ -79,7 +78,7 @@ def save(
         "settings": encoder.encode(dict(settings or {}), "settings"),
     }
     write_folder(Path(path), content, encoder.arrays)
-    return tuple(encoder.given)
+    return tuple(encoder.to_supply)
 
 
 def load(

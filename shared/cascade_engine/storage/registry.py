@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cascade_engine.errors import ConfigurationError, NotFittedError
@@ -23,29 +24,35 @@ from cascade_engine.errors import ConfigurationError, NotFittedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Stored", "find", "kept", "persistent", "register", "remedy", "retire", "stored_as"]
-
-_HEAP = 1 << 9  # the mark of classes made by a `class` statement
+__all__ = [
+    "Registration",
+    "fitting_data_of",
+    "persistent",
+    "registration",
+    "registration_of",
+    "remedy_for",
+    "retire",
+]
 
 T = TypeVar("T", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """How a class is stored; what is no class is stored by its name alone.
+class Registration:
+    """How objects of a class are stored; whatever is no class is stored by its name alone.
 
     Attributes:
-        made: the class, function or other object.
+        target: the class, function or other object.
         name: what files call it.
         version: of its state; files of later versions are refused.
-        fields: attributes that it always has.
-        fitted: attributes that it has once fitted, all or none.
+        fields: attributes that an object always has.
+        fitted: attributes that an object has once fitted, all or none.
         fitting_data: attributes that hold the data it was fitted on, saved on request only.
         left_out: attributes that are not saved, each with a function that makes it anew.
         upgrade: turns the state of an older version, and that version, into today's state.
     """
 
-    made: Any
+    target: Any
     name: str
     version: int = 1
     fields: tuple[str, ...] = ()
@@ -55,28 +62,12 @@ class Stored:
     upgrade: Callable[[dict[str, Any], int], dict[str, Any]] | None = None
 
 
-_BY_NAME: dict[str, Stored] = {}
-_BY_OBJECT: dict[Any, Stored] = {}
+_BY_NAME: dict[str, Registration] = {}
+_BY_TARGET: dict[Any, Registration] = {}
 _RETIRED: dict[str, str] = {}
 
 
-def persistent(name: str, **options: Any) -> Callable[[T], T]:
-    """Lets routers that hold objects of a class, or hold a function, be saved and loaded.
-
-    Args:
-        name: what files call it, for good: it may outlive the class's own name and place.
-        **options: as for `register`.
-    """
-
-    def decorate(made: T) -> T:
-        register(made, name, **options)
-        return made
-
-    return decorate
-
-
-def register(
-    made: Any,
+def persistent(
     name: str,
     *,
     version: int = 1,
@@ -85,14 +76,14 @@ def register(
     fitting_data: Sequence[str] = (),
     left_out: Mapping[str, Callable[[], Any]] | None = None,
     upgrade: Callable[[dict[str, Any], int], dict[str, Any]] | None = None,
-) -> None:
-    """`persistent`, as a function.
+) -> Callable[[T], T]:
+    """Lets routers that hold objects of a class, or hold a function, be saved and loaded.
 
-    Subclasses are not included: each is registered for itself.
+    Use it as a decorator of a class, or call it with a function, or any hashable object, that is to
+    be stored by its name alone. Subclasses are not included: each is registered for itself.
 
     Args:
-        made: a class; or a function, or any hashable object, that is stored by its name alone.
-        name: what files call it.
+        name: what files call it, for good: it may outlive the class's own name and place.
         version: of its state; raised when that changes.
         fields: attributes that an object always has; by default the fields of a dataclass or named
             tuple, or else the parameters of `__init__`.
@@ -105,60 +96,61 @@ def register(
         ConfigurationError: the name is taken, or the class holds more than its attributes, as a
             subclass of `list` does.
     """
-    if inspect.isclass(made) and not _has_attributes_only(made):
-        raise ConfigurationError(
-            f"{made!r} holds more than its attributes, which would be lost: hold it in one"
-        )
-    taken = _BY_NAME.get(name)
-    # A module or a notebook's cell that is run again defines the same thing anew.
-    if taken and _place(taken.made) != _place(made):
-        raise ConfigurationError(
-            f"{made!r} cannot be stored as {name!r}, which is {taken.made!r}: give another name"
-        )
-    always = _fields_of(made) if fields is None and inspect.isclass(made) else tuple(fields or ())
-    stored = Stored(
-        made,
-        name,
-        version,
-        always,
-        tuple(fitted),
-        tuple(fitting_data),
-        dict(left_out or {}),
-        upgrade,
-    )
-    _BY_NAME[name] = _BY_OBJECT[made] = stored
+
+    def register(target: T) -> T:
+        if isinstance(target, type) and not _has_attributes_only(target):
+            raise ConfigurationError(
+                f"{target!r} holds more than its attributes, which would be lost: hold it in one"
+            )
+        other = _BY_NAME.get(name)
+        # A module or a notebook's cell that is run again defines the same thing anew.
+        if other and _place(other.target) != _place(target):
+            raise ConfigurationError(
+                f"{target!r} cannot be stored as {name!r}, which is {other.target!r}: give another "
+                "name"
+            )
+        own = _fields_of(target) if fields is None and isinstance(target, type) else fields or ()
+        parts = tuple(own), tuple(fitted), tuple(fitting_data), dict(left_out or {})
+        _BY_NAME[name] = _BY_TARGET[target] = Registration(target, name, version, *parts, upgrade)
+        return target
+
+    return register
 
 
-def find(name: str) -> Stored | None:
-    """What files mean by a name."""
+def registration(name: str) -> Registration | None:
+    """What files mean by a name; None where nothing is registered by it."""
     return _BY_NAME.get(name)
 
 
-def retire(name: str, what_to_do: str) -> None:
+def retire(name: str, remedy: str) -> None:
     """Marks a name that older files hold and that nothing stands for any more.
 
     Args:
         name: what files call it.
-        what_to_do: for whoever loads such a file, as the end of a sentence.
+        remedy: what to do, for whoever loads such a file, as the end of a sentence.
     """
-    _RETIRED[name] = what_to_do
+    _RETIRED[name] = remedy
 
 
-def remedy(name: str) -> str | None:
+def remedy_for(name: str) -> str | None:
     """What to do about a file that holds a retired name; None for any other name."""
     return _RETIRED.get(name)
 
 
-def stored_as(made: Any) -> Stored | None:
+def registration_of(target: Any) -> Registration | None:
     """How it is stored; None if it was not registered, or is not hashable."""
     try:
-        return _BY_OBJECT.get(made)
+        return _BY_TARGET.get(target)
     except TypeError:
         return None
 
 
-def kept(owner: object, attribute: str) -> Any:
+def fitting_data_of(owner: object, attribute: str) -> Any:
     """Fitting data of a fitted object, which one that was loaded may lack.
+
+    Args:
+        owner: the object.
+        attribute: one of the `fitting_data` of its registration.
 
     Raises:
         NotFittedError: it was saved without.
@@ -172,24 +164,29 @@ def kept(owner: object, attribute: str) -> Any:
         ) from None
 
 
-def _place(made: Any) -> tuple[str, str]:
-    named = made if hasattr(made, "__qualname__") else type(made)
-    return named.__module__, named.__qualname__
+def _place(target: Any) -> tuple[str, str]:
+    """Where in the code it is defined."""
+    defined = target if hasattr(target, "__qualname__") else type(target)
+    return defined.__module__, defined.__qualname__
 
 
-def _has_attributes_only(made: type[Any]) -> bool:
-    """Whether it has no base written in C, but for `object`; named tuples are known."""
-    bases = [base for base in made.__mro__ if base is not object and not base.__flags__ & _HEAP]
-    return not bases or (bases == [tuple] and hasattr(made, "_fields"))
+def _has_attributes_only(cls: type[Any]) -> bool:
+    """Whether all that its objects hold is in attributes; so it is with named tuples.
+
+    A base that is written in C and holds more, as `list` does, makes its objects itself: by a
+    `__new__` written in C.
+    """
+    bases = [b for b in cls.__mro__[:-1] if isinstance(vars(b).get("__new__"), BuiltinFunctionType)]
+    return not bases or (bases == [tuple] and hasattr(cls, "_fields"))
 
 
-def _fields_of(made: Any) -> tuple[str, ...]:
-    if dataclasses.is_dataclass(made):
-        return tuple(each.name for each in dataclasses.fields(made))
-    if issubclass(made, tuple):
-        return tuple(getattr(made, "_fields", ()))
-    if made.__init__ is object.__init__:
+def _fields_of(cls: Any) -> tuple[str, ...]:
+    if dataclasses.is_dataclass(cls):
+        return tuple(attribute.name for attribute in dataclasses.fields(cls))
+    if issubclass(cls, tuple):
+        return tuple(getattr(cls, "_fields", ()))
+    if cls.__init__ is object.__init__:
         return ()
-    parameters = list(inspect.signature(made.__init__).parameters.values())[1:]
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
-    return tuple(each.name for each in parameters if each.kind in named)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in named)

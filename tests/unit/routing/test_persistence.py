@@ -44,9 +44,8 @@ from cascade_engine.estimators import (
 )
 from cascade_engine.extraction import json_field, label, number
 from cascade_engine.routing.saving import save
-from cascade_engine.storage.decoding import Decoder
-from cascade_engine.storage.encoding import Encoder
-from cascade_engine.storage.registry import kept, persistent, stored_as
+from cascade_engine.storage.json_objects import Decoder, Encoder
+from cascade_engine.storage.registry import fitting_data_of, persistent, registration_of
 from cascade_engine.strategies import CascadeRouting, Cascading, ReservationIndex, SingleModel
 
 
@@ -233,7 +232,7 @@ def test_fitting_data_is_kept_on_request_only(data, held_out, tmp_path):
     assert loaded._data.believe._evidence is loaded.quality.cross_evidence()
     assert not hasattr(CascadeRouter.load(tmp_path / "without"), "_data")
     with pytest.raises(NotFittedError, match="include_fitting_data=True"):
-        kept(CascadeRouter.load(tmp_path / "without"), "_data")
+        fitting_data_of(CascadeRouter.load(tmp_path / "without"), "_data")
 
 
 @pytest.mark.parametrize("include", [False, True])
@@ -351,7 +350,7 @@ CONTRACTS = (
 def test_every_part_of_the_library_is_registered(contract):
     public = [part for part in parts(contract) if part.__module__.startswith("cascade_engine")]
     assert public
-    assert [part for part in public if stored_as(part) is None] == []
+    assert [part for part in public if registration_of(part) is None] == []
 
 
 def test_a_cell_that_is_run_again_registers_again(data, tmp_path):

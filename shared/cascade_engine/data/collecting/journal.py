@@ -24,7 +24,8 @@ from typing import IO, TYPE_CHECKING, Any
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import check_header, locked, parsed, synced_folder
-from cascade_engine.storage.json_records import from_json, line_of, plain, to_json
+from cascade_engine.storage.json_records import record_from_json, record_to_json
+from cascade_engine.storage.json_values import json_line, value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -114,12 +115,12 @@ def _entry(value: Any, path: Path, number: int, queries: dict[str, Query]) -> En
     """A line's call; None for a query, which is added to those known."""
     try:
         if "query" in value:
-            queries[value["key"]] = from_json(Query, value["query"])
+            queries[value["key"]] = record_from_json(Query, value["query"])
             return None
         result = (
-            from_json(Answer, value["answer"])
+            record_from_json(Answer, value["answer"])
             if "answer" in value
-            else from_json(CallFailure, value["failure"])
+            else record_from_json(CallFailure, value["failure"])
         )
         _ = queries[value["key"]]
         return Entry(value["key"], value["model"], value["sample"], result)
@@ -141,7 +142,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, models: Sequence[str], settings: Any = None) -> None:
-        settings = plain(settings, "settings")
+        settings = value_to_json(settings, "settings")
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(path))
@@ -170,17 +171,17 @@ class Journal:
         at = {"key": entry.key, "model": entry.model, "sample": entry.sample}
         kind = "answer" if isinstance(entry.result, Answer) else "failure"
         try:
-            lines: list[Any] = [{**at, kind: to_json(entry.result)}]
+            lines: list[Any] = [{**at, kind: record_to_json(entry.result)}]
         except DataError as error:
             asked = f"{entry.model!r} to {query.text!r:.80}"
             raise DataError(f"the {kind} of {asked} cannot be written: {error}") from error
         if entry.key not in self._known:
-            lines.insert(0, {"key": entry.key, "query": to_json(query)})
+            lines.insert(0, {"key": entry.key, "query": record_to_json(query)})
         self._write(lines)
         self._known.add(entry.key)
 
     def _write(self, values: Iterable[Any]) -> None:
-        data = memoryview(b"".join(line_of(value) for value in values))
+        data = memoryview(b"".join(json_line(value) for value in values))
         size = self._size + len(data)
         try:
             while data:

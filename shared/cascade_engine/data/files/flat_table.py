@@ -19,7 +19,7 @@ from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer, Query, Usage
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.storage.json_records import DROPPED, field_kind, from_json
+from cascade_engine.storage.json_records import DROPPED, field_kind, record_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,7 +236,7 @@ def _kept(value: Any, kind: Any, name: str) -> Any:
             raise DataError(f"{name} is {value!r:.60} where {word} is needed")
         return int(value) if kind is int else value
     if is_dataclass(kind):
-        return value if isinstance(value, kind) else from_json(kind, value)  # type: ignore[arg-type]
+        return value if isinstance(value, kind) else record_from_json(kind, value)  # type: ignore[arg-type]
     listed = get_origin(kind) is tuple
     if not listed and isinstance(value, Mapping):
         return value

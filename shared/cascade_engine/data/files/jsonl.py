@@ -11,8 +11,8 @@ by line and two files compared by `diff`:
  "quality": {"small": 1.0, "large": 1.0}, "cost": {"small": 7e-06, "large": 7e-05}}
 ```
 
-Queries and answers are written by their fields (see `_records`): whatever a record gains later is
-written too. `Answer.payload` is not.
+Queries and answers are written by their fields (see `json_records`): whatever a record gains later
+is written too. `Answer.payload` is not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.dataset import COLUMNS, CascadeDataset
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import check_header, read_lines, written_whole
-from cascade_engine.storage.json_records import from_json, line_of, plain, restored, to_json
+from cascade_engine.storage.json_records import record_from_json, record_to_json
+from cascade_engine.storage.json_values import json_line, value_from_json, value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def save(data: CascadeDataset, path: Path) -> None:
         _parquet.write(data, path)
         return
     with written_whole(path) as file:
-        file.writelines(line_of(value) for value in _values(data))
+        file.writelines(json_line(value) for value in _values(data))
 
 
 def load(path: Path) -> CascadeDataset:
@@ -80,14 +81,14 @@ def header_of(data: CascadeDataset) -> dict[str, Any]:
 def _values(data: CascadeDataset) -> Iterator[dict[str, Any]]:
     yield header_of(data)
     for row, query in enumerate(data.queries):
-        value: dict[str, Any] = {"query": to_json(query)}
+        value: dict[str, Any] = {"query": record_to_json(query)}
         for name, column in data.columns.items():
             if name != "samples":
-                value[name] = plain(column[row], f"{name}[{row}]")
-        value["answers"] = _by_model(data, [to_json(answer) for answer in data.answers[row]])
+                value[name] = value_to_json(column[row], f"{name}[{row}]")
+        value["answers"] = _by_model(data, [record_to_json(answer) for answer in data.answers[row]])
         if data.samples is not None:
             value["samples"] = _by_model(
-                data, [[to_json(answer) for answer in cell] for cell in data.samples[row]]
+                data, [[record_to_json(answer) for answer in cell] for cell in data.samples[row]]
             )
         value["quality"] = _by_model(data, data.quality[row].tolist())
         value["cost"] = _by_model(data, data.cost[row].tolist())
@@ -113,17 +114,17 @@ def _read(header: dict[str, Any], rows: list[Any]) -> CascadeDataset:
         return [[row[name][model] for model in models] for row in rows]
 
     found: dict[str, Any] = {
-        name: [restored(row[name]) for row in rows] for name in columns if name != "samples"
+        name: [value_from_json(row[name]) for row in rows] for name in columns if name != "samples"
     }
     if "samples" in columns:
         found["samples"] = [
-            [[from_json(Answer, answer) for answer in cell] for cell in row]
+            [[record_from_json(Answer, answer) for answer in cell] for cell in row]
             for row in table("samples")
         ]
     return CascadeDataset(
         models,
-        [from_json(Query, row["query"]) for row in rows],
-        [[from_json(Answer, answer) for answer in row] for row in table("answers")],
+        [record_from_json(Query, row["query"]) for row in rows],
+        [[record_from_json(Answer, answer) for answer in row] for row in table("answers")],
         table("quality"),
         table("cost"),
         **found,

@@ -15,13 +15,8 @@ from cascade_engine.data.files.flat_table import ANSWER, QUERY, ROWS, USAGE, fla
 from cascade_engine.data.files.jsonl import FORMAT, VERSION, header_of
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import check_header, written_whole
-from cascade_engine.storage.json_records import (
-    field_from_json,
-    field_kind,
-    field_to_json,
-    plain,
-    restored,
-)
+from cascade_engine.storage.json_records import field_from_json, field_kind, field_to_json
+from cascade_engine.storage.json_values import value_from_json, value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +99,7 @@ def _column(name: str) -> tuple[Any, Callable[[Any], Any] | None, Callable[[Any]
     if name in simple:
         return simple[name], None, None
     if name in ROWS:
-        return str, partial(plain, where=name), restored
+        return str, partial(value_to_json, place=name), value_from_json
     for kind, columns in ((Query, QUERY), (Answer, ANSWER), (Usage, USAGE)):
         if name in columns:
             field = columns[name]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cascade_engine.core.records import Query
-from cascade_engine.storage.json_records import content_key
+from cascade_engine.storage.json_values import content_key
 
 __all__ = ["get", "message_of", "query_of", "text_of", "tools_of"]
 

@@ -6,9 +6,9 @@
  "setting": {"lambda": 21.5}, "trace": {"chosen": "small", "decisions": [...], ...}}
 ```
 
-Queries and answers are written by their fields (see `_records`), decisions as `Trace.to_dict` has
-them. Every line says what it is, for several processes may write to one file, and files may be cut
-and joined by line. No line holds a model, a client or a key to one.
+Queries and answers are written by their fields (see `json_records`), decisions as `Trace.to_dict`
+has them. Every line says what it is, for several processes may write to one file, and files may be
+cut and joined by line. No line holds a model, a client or a key to one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from cascade_engine.core.records import Answer, Query, Usage
 from cascade_engine.core.trace import Advice, Decision, Failure, Trace
 from cascade_engine.errors import DataError, LoggedError
 from cascade_engine.storage.files import check_header
-from cascade_engine.storage.json_records import from_json, plain, restored, to_json
+from cascade_engine.storage.json_records import record_from_json, record_to_json
+from cascade_engine.storage.json_values import value_from_json, value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +84,7 @@ def value_of(logged: LoggedTrace) -> dict[str, Any]:
     Raises:
         DataError: its input holds what JSON cannot.
     """
-    trace, told = logged.trace, to_json if logged.has_texts else _textless
+    trace, told = logged.trace, record_to_json if logged.has_texts else _textless
     unfit = {str(i): each.answer for i, each in enumerate(trace.failures) if each.answer}
     value: dict[str, Any] = {
         "format": FORMAT,
@@ -92,7 +93,7 @@ def value_of(logged: LoggedTrace) -> dict[str, Any]:
         "shadow": logged.shadow,
         "key": logged.key,
         "query": told(trace.query),
-        "input": plain(logged.input, "the input"),
+        "input": value_to_json(logged.input, "the input"),
         **{
             name: {key: told(answer) for key, answer in answers.items()}
             for name, answers in (
@@ -101,8 +102,8 @@ def value_of(logged: LoggedTrace) -> dict[str, Any]:
                 ("unfit", unfit),
             )
         },
-        "setting": plain(trace.setting),
-        "trace": plain(trace.to_dict()),
+        "setting": value_to_json(trace.setting),
+        "trace": value_to_json(trace.to_dict()),
     }
     for name, default in _DEFAULTS.items():
         if type(value[name]) is type(default) and value[name] == default:
@@ -111,7 +112,7 @@ def value_of(logged: LoggedTrace) -> dict[str, Any]:
 
 
 def _textless(record: Query | Answer) -> dict[str, Any]:
-    return {**to_json(record), "text": len(record.text)}
+    return {**record_to_json(record), "text": len(record.text)}
 
 
 def logged_of(value: Any, path: Path, number: int) -> LoggedTrace:
@@ -128,8 +129,14 @@ def logged_of(value: Any, path: Path, number: int) -> LoggedTrace:
             for part in ("answers", "beside", "unfit")
         )
         return LoggedTrace(
-            _trace(restored(value["trace"]), restored(value["setting"]), query, answers, unfit),
-            input=restored(value.get("input")),
+            _trace(
+                value_from_json(value["trace"]),
+                value_from_json(value["setting"]),
+                query,
+                answers,
+                unfit,
+            ),
+            input=value_from_json(value.get("input")),
             key=value.get("key"),
             time=datetime.fromisoformat(value["time"]),
             shadow=value.get("shadow", False),
@@ -142,7 +149,9 @@ def logged_of(value: Any, path: Path, number: int) -> LoggedTrace:
 
 def _record(kind: type[R], value: dict[str, Any]) -> R:
     text = value["text"]
-    return from_json(kind, {**value, "text": BLANK * text if isinstance(text, int) else text})
+    return record_from_json(
+        kind, {**value, "text": BLANK * text if isinstance(text, int) else text}
+    )
 
 
 def _trace(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cascade_engine.data.traces.redaction import rewritten, without_texts
 from cascade_engine.data.traces.trace_line import START, LoggedTrace, logged_of, value_of
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
-from cascade_engine.storage.json_records import line_of
+from cascade_engine.storage.json_values import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ class TraceLog:
             logged = without_texts(logged)
         elif self.redact is not None:
             logged = rewritten(logged, self._redacted)
-        self._append(line_of(value_of(logged)))
+        self._append(json_line(value_of(logged)))
 
     def _redacted(self, text: str) -> str:
         found = self.redact(text) if self.redact else text
