@@ -11,10 +11,9 @@ from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Price
 from cascade_engine.core.records import Answer, Call, Query, ToolCall, Usage
 from cascade_engine.core.trace import Advice, Decision, Failure, Trace
-from cascade_engine.data.collecting.collect import acollect, collect
-from cascade_engine.data.collection import Collection
+from cascade_engine.data.collection import Collection, acollect, collect
 from cascade_engine.data.dataset import CascadeDataset
-from cascade_engine.data.labels import Judge, Judgement
+from cascade_engine.data.judge_labels import Judge, Judgement
 from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import (
     AllModelsFailedError,

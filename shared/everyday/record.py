@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine.core.records import Answer, Query, Usage
-from cascade_engine.data.collecting.collect import collect
-from cascade_engine.data.collection import Collection
+from cascade_engine.data.collection import Collection, collect
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalServer
 from everyday.questions import generate

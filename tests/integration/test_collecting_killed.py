@@ -20,7 +20,7 @@ SCRIPT = f"""
 import sys; sys.path[:0] = {sys.path!r}
 import os, threading, time
 from cascade_engine import Answer
-from cascade_engine.data.collecting.collect import acollect, collect
+from cascade_engine.data.collection import acollect, collect
 
 path, paid, last, way = sys.argv[1:]
 count, lock = 0, threading.Lock()

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade_engine.core.records import Answer, ToolCall, Usage
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cascade_engine.core.arrays import FloatArray
+
+#: What fields of an answer must be, where they are not None, and what to give in place of others.
+_ANSWER_FIELDS: dict[str, tuple[Any, str]] = {
+    "usage": (Usage, "Usage(input_tokens, output_tokens)"),
+    "finish_reason": (str, "a text"),
+    "logprobs": ((tuple, list, np.ndarray), "a tuple of numbers"),
+}
 
 
 def check_names(models: Sequence[str]) -> tuple[str, ...]:
@@ -116,3 +124,31 @@ def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray
             f"({len(bad)} are not)"
         )
     return table
+
+
+def check_answers(what: str, rows: Sequence[Sequence[object]]) -> None:
+    """Refuses what is no `Answer`, or one with a field of another kind, in rows of answers.
+
+    Raises:
+        DataError: it says in which row.
+    """
+    for number, row in enumerate(rows):
+        for answer in row:
+            if not isinstance(answer, Answer) or not isinstance(answer.text, str):
+                raise DataError(
+                    f"the {what} of query {number} must be of the kind Answer, with a text, not "
+                    f"{answer!r:.80}"
+                )
+            _check_answer_fields(f"the {what} of query {number}", answer)
+
+
+def _check_answer_fields(whose: str, answer: Answer) -> None:
+    for name, (kind, word) in _ANSWER_FIELDS.items():
+        value = getattr(answer, name)
+        if value is not None and not isinstance(value, kind):
+            raise DataError(f"{whose} have {value!r:.80} for their {name}: give {word}, or None")
+    if not all(isinstance(call, ToolCall) for call in answer.tool_calls):
+        raise DataError(
+            f"{whose} have {answer.tool_calls!r:.80} for their tool_calls: give a tuple of "
+            "ToolCall(name, arguments)"
+        )

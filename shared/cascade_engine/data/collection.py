@@ -1,4 +1,4 @@
-"""`Collection`: what models answered to queries, complete or not, before it is labelled."""
+"""`collect`: what every model answers to every query; and the `Collection` that comes of it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from cascade_engine.core.checks import check_names
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting._cells import Cell, answers_each, cells_of
-from cascade_engine.data.collecting.journal import CallFailure, read_journal
-from cascade_engine.data.dataset import CascadeDataset, labelled
-from cascade_engine.data.labels import Unlabelled, find_labeller
+from cascade_engine.core.retrying import is_temporary
+from cascade_engine.data.collecting.calls import Job, arun, run
+from cascade_engine.data.collecting.journal import (
+    CallResult,
+    Cell,
+    latest_results,
+    read_journal,
+)
+from cascade_engine.data.collecting.ledger import samples_by_model
+from cascade_engine.data.dataset import CascadeDataset, with_labels
+from cascade_engine.data.labeller import AnswerTable
+from cascade_engine.data.labels import find_labeller
+from cascade_engine.data.traces.traffic import read_traffic
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from cascade_engine.core.prices import Price
+    from cascade_engine.data.collecting.ledger import Ledger
     from cascade_engine.data.traces.trace_line import LoggedTrace
 
-__all__ = ["Collection", "Missing"]
+__all__ = ["Collection", "Missing", "acollect", "collect"]
 
 
 class Missing(NamedTuple):
-    """An answer that is not there.
+    """An answer that a collection lacks.
 
     Attributes:
         row: the number of the query.
-        model: who did not answer.
-        sample: which of several answers.
-        why: the error of a call that failed, or None where nobody asked.
+        model: the model that did not answer.
+        sample: which of several answers, from 0.
+        why: the error of a call that failed, or None where no call was made.
     """
 
     row: int
@@ -50,16 +60,17 @@ class Collection:
         models: names of the models, the columns.
         queries: the queries, the rows; the same query may be in several rows.
         results: what came of each call.
-        keys: what tells two queries apart, one a row; by default their content.
+        keys: what tells two queries apart, one key for each row; by default a hash of their
+            content.
         samples: how many answers of each model to each query make it complete; a number, or one for
             each model.
         ids: names of the rows.
         charge: what a call costs.
         stopped: why collecting ended early, in words; None where it did not.
-        errors: the errors themselves, of calls that failed just now.
-        feedback: people's scores by what they are on, each by (id, model).
-        known: what was known before anybody was asked; results of its cells were not paid for.
-        is_traffic: whether who answered depends on the query, as it does in live traffic.
+        errors: the exceptions of calls that failed just now.
+        feedback: people's scores by what is scored, such as "correctness", each by (id, model).
+        known: an earlier collection, whose answers were not paid for again.
+        is_traffic: whether it depends on the query which models answered, as in live traffic.
 
     Raises:
         ConfigurationError: no model names, or two the same.
@@ -70,7 +81,7 @@ class Collection:
         self,
         models: Sequence[str],
         queries: Sequence[Query],
-        results: Mapping[Cell, Answer | CallFailure],
+        results: Mapping[Cell, CallResult],
         *,
         keys: Sequence[str] | None = None,
         samples: int | Mapping[str, int] = 1,
@@ -88,16 +99,14 @@ class Collection:
             raise DataError("no queries given: a collection needs at least one")
         self.keys = [query_key(q) for q in self.queries] if keys is None else list(keys)
         self.ids = None if ids is None else list(ids)
-        for name, given in (("keys", self.keys), ("ids", self.ids)):
-            if given is not None and len(given) != len(self.queries):
-                raise DataError(f"{len(given)} {name} for {len(self.queries)} queries")
-        self.samples = answers_each(self.models, samples)
+        for name, column in (("keys", self.keys), ("ids", self.ids)):
+            if column is not None and len(column) != len(self.queries):
+                raise DataError(f"{len(column)} {name} for {len(self.queries)} queries")
+        self.samples = samples_by_model(self.models, samples)
         self.stopped = stopped
         self.feedback = {what: dict(scores) for what, scores in (feedback or {}).items()}
-        before = {} if known is None else known.results
-        self.results: dict[Cell, Answer | CallFailure] = cells_of(
-            [*before.items(), *results.items()]
-        )
+        earlier = {} if known is None else known.results
+        self.results: dict[Cell, CallResult] = latest_results([*earlier.items(), *results.items()])
         self.is_traffic: bool = is_traffic or (known is not None and known.is_traffic)
         self._paid = [cell for cell, result in results.items() if isinstance(result, Answer)]
         self._charge = charge or Charge({})
@@ -117,7 +126,7 @@ class Collection:
 
         Args:
             path: the journal, whether or not a process is still writing to it.
-            models: those wanted, in order; by default all, in the order of the journal.
+            models: the models to keep, in order; by default all, in the order of the journal.
             samples: as in `collect`.
             prices: as in `collect`.
             charge: as in `collect`.
@@ -125,14 +134,14 @@ class Collection:
         Raises:
             DataError: there is no such journal, or it is damaged.
         """
-        recorded = read_journal(Path(path)) if Path(path).exists() else None
-        if recorded is None:
+        contents = read_journal(Path(path))
+        if contents is None:
             raise DataError(f"{path} holds no journal: collect(..., path=...) writes one")
         return cls(
-            models or recorded.models,
-            list(recorded.queries.values()),
-            cells_of((Cell(e.key, e.model, e.sample), e.result) for e in recorded.entries),
-            keys=list(recorded.queries),
+            models or contents.models,
+            list(contents.queries.values()),
+            latest_results(contents.results),
+            keys=list(contents.queries),
             samples=samples,
             charge=Charge(prices or {}, charge),
         )
@@ -158,7 +167,7 @@ class Collection:
 
         Args:
             traces: the path of a log that a `TraceLog` writes, or what `read_traces` read.
-            models: those wanted, in order; by default all, in the order of the cascade.
+            models: the models to keep, in order; by default all, in the order of the cascade.
             samples: as in `collect`.
             prices: as in `collect`.
             charge: as in `collect`.
@@ -166,8 +175,6 @@ class Collection:
         Raises:
             DataError: there is no such log, it is damaged, it is empty, or it has no texts.
         """
-        from cascade_engine.data.traces.traffic import read_traffic  # noqa: PLC0415  it knows this class
-
         traffic = read_traffic(traces)
         return cls(
             models or traffic.models,
@@ -189,15 +196,16 @@ class Collection:
 
     def answers(self, row: int, model: str) -> list[Answer]:
         """What a model answered to a query, in the order of the samples."""
-        found = (
-            self.results.get(Cell(self.keys[row], model, s)) for s in range(self.samples[model])
+        results = (
+            self.results.get(Cell(self.keys[row], model, sample))
+            for sample in range(self.samples[model])
         )
-        return [result for result in found if isinstance(result, Answer)]
+        return [result for result in results if isinstance(result, Answer)]
 
     def missing(self) -> list[Missing]:
-        """The answers that are not there, in the order of the rows."""
+        """The answers that it lacks, in the order of the rows."""
         return [
-            Missing(row, model, sample, _why(result))
+            Missing(row, model, sample, result.error if result else None)
             for row, key in enumerate(self.keys)
             for model in self.models
             for sample in range(self.samples[model])
@@ -206,18 +214,21 @@ class Collection:
 
     @property
     def cost(self) -> float:
-        """What the answers cost, duplicates once.
+        """What the answers cost, each once though several rows share it.
 
-        Those whose cost is unknown count nothing, nor do those that were known beforehand.
+        An unknown cost counts nothing, nor do answers that were known beforehand.
         """
-        wanted = {
+        cells = {
             Cell(key, model, sample)
             for key in self.keys
             for model in self.models
             for sample in range(self.samples[model])
         }
-        found = ((c.model, self.results[c]) for c in self._paid if c in wanted)
-        return sum(self._charge(m, r) or 0.0 for m, r in found if isinstance(r, Answer))
+        return sum(
+            self._charge(cell.model, result) or 0.0
+            for cell in self._paid
+            if cell in cells and isinstance(result := self.results[cell], Answer)
+        )
 
     def dataset(
         self,
@@ -247,8 +258,9 @@ class Collection:
             UnknownPriceError: an answer has no cost, and it cannot be priced.
         """
         labeller = find_labeller(references, **labels)
-        table = self._table(on_missing, references, ids, groups, metadata)
-        return labelled(table, labeller.label(table))
+        columns = {"references": references, "ids": ids, "groups": groups, "metadata": metadata}
+        table = self._table(on_missing, columns)
+        return with_labels(table, labeller.label(table))
 
     async def adataset(
         self,
@@ -262,65 +274,49 @@ class Collection:
     ) -> CascadeDataset:
         """`dataset`, with a judge that may be asynchronous."""
         labeller = find_labeller(references, **labels)
-        table = self._table(on_missing, references, ids, groups, metadata)
-        return labelled(table, await labeller.alabel(table))
+        columns = {"references": references, "ids": ids, "groups": groups, "metadata": metadata}
+        table = self._table(on_missing, columns)
+        return with_labels(table, await labeller.alabel(table))
 
-    def _table(
-        self,
-        on_missing: str,
-        references: Sequence[Any] | None,
-        ids: Sequence[str] | None,
-        groups: Sequence[Any] | None,
-        metadata: Sequence[Mapping[str, Any]] | None,
-    ) -> Unlabelled:
+    def _table(self, on_missing: str, columns: dict[str, Sequence[Any] | None]) -> AnswerTable:
+        """The complete rows, with those of the given columns."""
         if on_missing not in ("raise", "drop"):
             raise ConfigurationError(f'on_missing must be "raise" or "drop", not {on_missing!r}')
         missing = self.missing()
-        if missing and on_missing == "raise":
+        incomplete = {absent.row for absent in missing}
+        rows = [row for row in range(len(self)) if row not in incomplete]
+        if missing and (on_missing == "raise" or not rows):
             self._refuse(missing)
-        holes = {one.row for one in missing}
-        rows = [row for row in range(len(self)) if row not in holes]
-        if not rows:
-            self._refuse(missing)
-        if holes and self.is_traffic:
+        if incomplete and self.is_traffic:
             warnings.warn(
                 f"{len(rows)} of {len(self)} logged queries are complete, and they do not stand "
                 "for the rest: the cascade escalated them. Have the missing answers collected",
                 DataWarning,
                 stacklevel=3,
             )
-        cells = [[self.answers(row, model) for model in self.models] for row in rows]
-        answers = [[cell[0] for cell in row] for row in cells]
-        given = {
-            "references": references,
-            "ids": self.ids if ids is None else ids,
-            "groups": groups,
-            "metadata": metadata,
+        for name, column in columns.items():
+            if column is not None and len(column) != len(self):
+                raise DataError(f"{len(column)} {name} for {len(self)} queries: give one for each")
+        if columns["ids"] is None:
+            columns["ids"] = self.ids
+        picked = {
+            name: None if column is None else [column[row] for row in rows]
+            for name, column in columns.items()
         }
-        return Unlabelled(
-            self.models,
-            [self.queries[row] for row in rows],
-            answers,
-            [[self._charge.required(m, a) for m, a in zip(self.models, r)] for r in answers],  # noqa: B905  as many
-            {
-                **{name: self._picked(name, column, rows) for name, column in given.items()},
-                "samples": [[c[1:] for c in r] for r in cells]
-                if max(self.samples.values()) > 1
-                else None,
-            },
-        )
-
-    def _picked(self, name: str, column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
-        if column is None:
-            return None
-        if len(column) != len(self):
-            raise DataError(f"{len(column)} {name} for {len(self)} queries: give one for each")
-        return [column[row] for row in rows]
+        cells = [[self.answers(row, model) for model in self.models] for row in rows]
+        if max(self.samples.values()) > 1:
+            picked["samples"] = [[cell[1:] for cell in row] for row in cells]
+        answers = [[cell[0] for cell in row] for row in cells]
+        costs = [
+            [self._charge.required(*call) for call in zip(self.models, row, strict=True)]
+            for row in answers
+        ]
+        return AnswerTable(self.models, [self.queries[row] for row in rows], answers, costs, picked)
 
     def _refuse(self, missing: Sequence[Missing]) -> None:
-        first = next((one for one in missing if one.why), missing[0])
+        first = next((absent for absent in missing if absent.why), missing[0])
         question = self.queries[first.row].text[:80]
-        counts = Counter(one.model for one in missing)
+        counts = Counter(absent.model for absent in missing)
         total = len(self) * sum(self.samples.values())
         listed = ", ".join(f"{count} of {model!r}" for model, count in counts.items())
         what = (
@@ -335,5 +331,109 @@ class Collection:
         ) from self._errors.get(Cell(self.keys[first.row], first.model, first.sample))
 
 
-def _why(result: Answer | CallFailure | None) -> str | None:
-    return result.error if isinstance(result, CallFailure) else None
+def collect(
+    models: Mapping[str, Callable[[Any], Answer | Awaitable[Answer]]],
+    queries: Sequence[Query | str],
+    *,
+    path: str | Path | None = None,
+    samples: int | Mapping[str, int] = 1,
+    max_concurrency: int = 8,
+    max_cost: float | None = None,
+    max_failures: int | None = None,
+    retries: int = 2,
+    retry_on: Callable[[BaseException], bool] = is_temporary,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+    settings: Any = None,
+    inputs: Sequence[Any] | None = None,
+    keys: Sequence[str] | None = None,
+    known: Collection | None = None,
+    progress: bool | Callable[[str], object] = True,
+    sleep: Callable[[float], Any] | None = None,
+) -> Collection:
+    """Asks every model every query, in threads, query by query.
+
+    With a `path` each finished call is on disk, in a journal, before it counts. Killed at any
+    moment, the same call goes on from there: nothing is lost and nothing is paid for twice, but
+    for the calls that were in flight. Later calls may add queries, models or samples; a query that
+    was edited is asked again. The same query in several rows is asked once. Calls that failed are
+    in the journal too, and are tried again.
+
+    Args:
+        models: what asks each model, by its name: a function of a `Query` to an `Answer`. An
+            answer without `seconds` gets the time the call took; its `payload` is not kept.
+        queries: the n queries.
+        path: the journal; None to keep everything in memory.
+        samples: how many answers of each model to each query; a number, or one for each model.
+        max_concurrency: calls in flight, of all models together.
+        max_cost: stops before what was spent and what the calls in flight are expected to cost
+            would exceed it; what the journal holds already counts. Until a model's first answer
+            its calls go one at a time, and that one may exceed it.
+        max_failures: stops once more than so many calls have failed; None never stops.
+        retries: further tries of a call that raises an error worth it.
+        retry_on: which errors are: `is_temporary` by default (lost connections, timeouts, rate
+            limits, the server's own errors).
+        prices: price of each model, used where an answer carries no cost of its own.
+        charge: "price", tokens times prices; "seconds"; or a callable of model and answer.
+        settings: what else the answers depend on, such as a temperature or a system prompt: a
+            journal of other settings is refused.
+        inputs: what the models are called with in place of the queries, one per query.
+        keys: what tells queries apart, where inputs say more than the queries do.
+        known: answers that are there already, from live traffic (`Collection.from_traces`) or from
+            another collection: their calls are neither made nor paid for, and the journal is of
+            the others alone.
+        progress: True draws a line on a terminal; a callable is given the line; False.
+        sleep: waits before another try; by default a wait that an interrupt ends.
+
+    Returns:
+        The answers, with what is missing and why; whether a limit stopped it is in `stopped`.
+
+    Raises:
+        ConfigurationError: no models, bad options, or a model that returned no `Answer`.
+        DataError: no queries, or a journal that is in use or belongs to something else.
+        UnknownPriceError: there is a cost limit, and the cost of an answer is unknown.
+    """
+    job = Job(**locals())  # every argument, under its own name
+    return _collection(job, run(job))
+
+
+async def acollect(
+    models: Mapping[str, Callable[[Any], Answer | Awaitable[Answer]]],
+    queries: Sequence[Query | str],
+    *,
+    path: str | Path | None = None,
+    samples: int | Mapping[str, int] = 1,
+    max_concurrency: int = 8,
+    max_cost: float | None = None,
+    max_failures: int | None = None,
+    retries: int = 2,
+    retry_on: Callable[[BaseException], bool] = is_temporary,
+    prices: Mapping[str, Price] | None = None,
+    charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
+    settings: Any = None,
+    inputs: Sequence[Any] | None = None,
+    keys: Sequence[str] | None = None,
+    known: Collection | None = None,
+    progress: bool | Callable[[str], object] = True,
+    sleep: Callable[[float], Any] | None = None,
+) -> Collection:
+    """`collect`, in tasks: the models are coroutine functions; others are run in a thread.
+
+    `sleep` is one too, `asyncio.sleep` by default.
+    """
+    job = Job(**locals())
+    return _collection(job, await arun(job))
+
+
+def _collection(job: Job, ledger: Ledger) -> Collection:
+    return Collection(
+        list(job.models),
+        job.rows,
+        ledger.results,
+        keys=job.row_keys,
+        samples=job.samples,
+        charge=ledger.charge,
+        stopped=ledger.stopped,
+        errors=ledger.errors,
+        known=job.known,
+    )

@@ -1,25 +1,32 @@
-"""Labels by a judge, who is asked about every answer."""
+"""Labels by a judge, which is asked about every answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from cascade_engine.answers.text import full_text
 from cascade_engine.core.checks import check_function, is_number
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.labeller import Labeller, Labels, Unlabelled
+from cascade_engine.data.collecting.calls import Job, arun, await_call, is_async, run
+from cascade_engine.data.collecting.journal import CallFailure, Cell, latest_results
+from cascade_engine.data.labeller import AnswerTable, Labeller, Labels
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.storage.json_values import value_to_json
+
+if TYPE_CHECKING:
+    from cascade_engine.data.collecting.ledger import Ledger
 
 __all__ = ["Judge", "JudgeFunction", "Judgement"]
 
 #: `judge(question, answer)`, or with the reference as a third argument where there are references.
 JudgeFunction: TypeAlias = Callable[..., Any]
+
+_NAME = "judge"  # as a model of its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,8 @@ class Judgement:
 
     Attributes:
         score: in [0, 1].
-        cost: what asking the judge cost.
-        reason: in its words.
+        cost: what the judgement cost.
+        reason: why, in the judge's words.
     """
 
     score: float
@@ -39,7 +46,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judge(Labeller):
-    """By a judge, which is asked about each answer once, however often it was given.
+    """Labels by a judge, which is asked about equal answers to a question only once.
 
     Args:
         function: `judge(question, answer)`, with the reference as a third argument where there are
@@ -56,59 +63,65 @@ class Judge(Labeller):
         rule = "judge must be a function of question, answer and, where there is one, reference"
         check_function(rule, self.function, may_wait=True, takes=[2, 3])
 
-    def label(self, table: Unlabelled) -> Labels:
-        """Judges every answer."""
-        from cascade_engine.data.collecting.collect import collect, is_async  # noqa: PLC0415  it labels
-
+    def label(self, table: AnswerTable) -> Labels:
+        """Judges every answer, in threads."""
         if is_async(self.function):
             raise ConfigurationError(
                 "the judge is a coroutine function: use adataset, alabel or afit"
             )
-        judged = collect(
-            {"judge": lambda given: _verdict(self.function(*given))}, **self._plan(table)
-        )
-        return self._labels(table, judged)
+        job = self._job(table, lambda arguments: _as_answer(self.function(*arguments)))
+        return _labels(table, job, run(job))
 
-    async def alabel(self, table: Unlabelled) -> Labels:
+    async def alabel(self, table: AnswerTable) -> Labels:
         """Judges every answer without blocking the event loop."""
-        from cascade_engine.data.collecting.collect import acollect  # noqa: PLC0415  it labels
 
-        return self._labels(table, await acollect({"judge": self._aask}, **self._plan(table)))
+        async def judge(arguments: tuple[Any, ...]) -> Answer:
+            return _as_answer(await await_call(self.function, *arguments))
 
-    def _plan(self, table: Unlabelled) -> dict[str, Any]:
-        """A query for each answer, to tell it from others, and what the judge is called with."""
-        referred = table.columns.get("references") is not None
+        job = self._job(table, judge)
+        return _labels(table, job, await arun(job))
+
+    def _job(self, table: AnswerTable, judge: Callable[[Any], Any]) -> Job:
+        """A job whose model is the judge, and whose queries are the answers of the table."""
+        has_references = table.columns.get("references") is not None
         rows = zip(table.queries, table.answers, table.references, strict=True)
         inputs = [
-            (query.text, full_text(answer), *([right] if referred else []))
-            for query, row, right in rows
+            (query.text, full_text(answer), *([reference] if has_references else []))
+            for query, row, reference in rows
             for answer in row
         ]
-        queries = [Query(json.dumps(value_to_json(list(each)))) for each in inputs]
+        queries = [Query(json.dumps(value_to_json(list(arguments)))) for arguments in inputs]
         # Without a journal one failure loses all verdicts: none is then paid for in vain.
         limit = 0 if self.options.get("path") is None else None
-        return {"queries": queries, "inputs": inputs, "max_failures": limit, **self.options}
-
-    async def _aask(self, given: tuple[Any, ...]) -> Answer:
-        from cascade_engine.data.collecting.collect import awaited  # noqa: PLC0415  it labels
-
-        return _verdict(await awaited(self.function, *given))
-
-    def _labels(self, table: Unlabelled, judged: Any) -> Labels:
-        missing = judged.missing()
-        if missing:
-            first = missing[0]
-            raise DataError(
-                f"the judge failed on {judged.queries[first.row].text:.80}: {first.why}"
-                f" ({len(missing)} of {len(judged)} answers are not judged"
-                + (f"; {judged.stopped})" if judged.stopped else ")")
-            )
-        scores = [judged.answers(row, "judge")[0].signals["score"] for row in range(len(judged))]
-        shape = (len(table.queries), len(table.models))
-        return Labels(np.reshape(scores, shape), "judge", judged.cost)
+        options = {"max_failures": limit, **self.options}
+        return Job(models={_NAME: judge}, queries=queries, inputs=inputs, **options)
 
 
-def _verdict(verdict: Any) -> Answer:
+def _labels(table: AnswerTable, job: Job, ledger: Ledger) -> Labels:
+    known = {} if job.known is None else job.known.results
+    by_cell = latest_results([*known.items(), *ledger.results.items()])
+    results = [by_cell.get(Cell(key, _NAME)) for key in job.row_keys]
+    verdicts = [result for result in results if isinstance(result, Answer)]
+    missing = [row for row, result in enumerate(results) if not isinstance(result, Answer)]
+    if missing:
+        failure = results[missing[0]]
+        why = failure.error if isinstance(failure, CallFailure) else None
+        raise DataError(
+            f"the judge failed on {job.rows[missing[0]].text:.80}: {why}"
+            f" ({len(missing)} of {len(results)} answers are not judged"
+            + (f"; {ledger.stopped})" if ledger.stopped else ")")
+        )
+    scores = [verdict.signals["score"] for verdict in verdicts]
+    shape = (len(table.queries), len(table.models))
+    return Labels(np.reshape(scores, shape), "judge", ledger.cost(set(job.row_keys)))
+
+
+def _as_answer(verdict: Any) -> Answer:
+    """A judgement as the answer of the judge, so that a journal can keep it.
+
+    Raises:
+        DataError: the score is no number in [0, 1].
+    """
     if not isinstance(verdict, Judgement):
         verdict = Judgement(verdict)
     if not is_number(verdict.score) or not 0 <= verdict.score <= 1:

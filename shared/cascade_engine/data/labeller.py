@@ -1,4 +1,4 @@
-"""The contract of whatever says how good answers are."""
+"""The contract of labellers, which say how good answers are: from a table of answers to labels."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.records import Answer, Query
 
-__all__ = ["Labeller", "Labels", "Unlabelled"]
+__all__ = ["AnswerTable", "Labeller", "Labels"]
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
-    """A complete table of n queries x k models without quality.
+class AnswerTable:
+    """The answers of k models to n queries, complete, and not labelled yet.
 
     Attributes:
         models: names of the models.
         queries: the queries.
         answers: n rows of k answers.
         cost: n rows of k costs.
-        columns: what else there is of each row, by name: see `CascadeDataset`.
+        columns: further columns of the rows, by name, as `CascadeDataset` takes them.
     """
 
     models: tuple[str, ...]
@@ -39,7 +39,7 @@ class Unlabelled:
 
     @property
     def names(self) -> list[str]:
-        """What each row is known by: its id, or its question."""
+        """The name of each row: its id, or its question."""
         return list(self.columns.get("ids") or [query.text for query in self.queries])
 
 
@@ -51,7 +51,7 @@ class Labels:
         quality: array of shape (rows, k), or nested lists, in [0, 1].
         source: where it comes from, in words.
         cost: what labelling cost.
-        rows: the rows labelled; None for all.
+        rows: numbers of the rows that are labelled; None for all.
     """
 
     quality: Any
@@ -61,12 +61,12 @@ class Labels:
 
 
 class Labeller(ABC):
-    """Where quality comes from."""
+    """A source of quality: a grader, agreement, people's feedback, or a judge."""
 
     @abstractmethod
-    def label(self, table: Unlabelled) -> Labels:
-        """The labels of a table."""
+    def label(self, table: AnswerTable) -> Labels:
+        """Labels a table."""
 
-    async def alabel(self, table: Unlabelled) -> Labels:
-        """The same, without blocking the event loop where that takes other services."""
+    async def alabel(self, table: AnswerTable) -> Labels:
+        """`label`, without blocking the event loop where labelling waits for other services."""
         return self.label(table)

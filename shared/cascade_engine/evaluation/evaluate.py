@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.data._table import CompleteTable
+from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import (
     ConfigurationError,
     DataError,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cascade_engine.core.arrays import FloatArray
-    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.tuning.simulation import Outcome
 
 __all__ = ["Comparison", "Evaluation", "Point", "beside_mixing", "evaluate"]
@@ -139,7 +138,7 @@ def _named(
         raise ConfigurationError(
             f"routers must be a router, or a mapping of names to routers, not {routers!r:.80}"
         )
-    if not isinstance(data, CompleteTable):
+    if not isinstance(data, CascadeDataset):
         raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
     named = dict(routers)
     if not named:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.core.checks import generator, is_whole
-from cascade_engine.data._table import CompleteTable
+from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.evaluation.bootstrap import units_of
 from cascade_engine.evaluation.curves import Played, mixing_corners, play
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cascade_engine.core.arrays import FloatArray, IntArray
-    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.routing.router import CascadeRouter
     from cascade_engine.strategies import Strategy
 
@@ -32,7 +31,7 @@ Part = tuple["IntArray", "IntArray"]
 def check_data(router: CascadeRouter, *given: CascadeDataset | None) -> None:
     """Refuses what is no data, and data on other models than the router's."""
     for data in given:
-        if data is not None and not isinstance(data, CompleteTable):
+        if data is not None and not isinstance(data, CascadeDataset):
             raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
         if data is not None and data.models != router.models:
             raise DataError(f"the data is on models {data.models}, the router on {router.models}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.data.collecting._job import Job
-from cascade_engine.data.collecting.collect import acollect, collect
-from cascade_engine.data.collection import Collection
-from cascade_engine.data.dataset import CascadeDataset, check_labels
+from cascade_engine.data.collection import Collection, acollect, collect
+from cascade_engine.data.dataset import CascadeDataset
+from cascade_engine.data.labels import check_labels
 from cascade_engine.data.traces.trace_line import LoggedTrace
 from cascade_engine.data.traces.traffic import asked_of
 from cascade_engine.errors import ConfigurationError, DataError
@@ -29,7 +29,7 @@ _SOURCES = ("grade", "judge", "agreement", "strongest")
 _OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
 #: What `collect` takes, but for what a cascade knows itself.
 _OWN = {"models", "queries", "inputs", "keys"}
-_OF_COLLECT = tuple(each.name for each in fields(Job) if each.name not in _OWN)
+_OF_COLLECT = tuple(name for name in signature(collect).parameters if name not in _OWN)
 #: Options of `collect` that hold for asking advisers too.
 _OF_ADVICE = ("path", "settings", "max_concurrency", "retries", "retry_on", "progress", "sleep")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting.collect import acollect, collect
+from cascade_engine.data.collection import acollect, collect
 from cascade_engine.errors import DataError
 from cascade_engine.routing.advisers import ChatRouter
 from cascade_engine.routing.live_advice import told

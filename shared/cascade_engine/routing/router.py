@@ -11,7 +11,7 @@ import numpy as np
 from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Query
-from cascade_engine.data._table import CompleteTable
+from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import (
     ConfigurationError,
     DataError,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.prices import Price
     from cascade_engine.core.records import Answer
-    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.routing.advisers import Adviser
     from cascade_engine.routing.fit_summary import FittingSummary
@@ -274,7 +273,7 @@ class CascadeRouter:
         Raises:
             DataError: the data's models are not the router's, or an answer has too few samples.
         """
-        if not isinstance(data, CompleteTable):
+        if not isinstance(data, CascadeDataset):
             raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
         if data.models != self.models:
             raise DataError(

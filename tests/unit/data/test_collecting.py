@@ -21,9 +21,8 @@ from cascade_engine import (
     Usage,
 )
 from cascade_engine.core.retrying import Retrying, is_temporary
-from cascade_engine.data.collecting._progress import Progress
-from cascade_engine.data.collecting.collect import acollect, collect
-from cascade_engine.data.collection import Collection
+from cascade_engine.data.collecting.ledger import Progress
+from cascade_engine.data.collection import Collection, acollect, collect
 from tests.helpers import finished
 
 QUERIES = [f"question {i}" for i in range(6)]
@@ -549,24 +548,41 @@ class Terminal:
 
 
 class TestProgress:
-    def test_lines_tell_what_is_done_spent_failed_and_left(self):
-        lines, times = [], iter([0.0, 10.0, 10.1, 20.0, 4000.0])
-        progress = Progress(10, 2, lines.append, lambda: next(times))
-        progress.at(4, 0, 0.5)
-        progress.at(5, 0, 0.6)  # too soon after
-        progress.at(6, 1, 0.75)
-        progress.at(10, 1, 1.0)
-        assert lines == [
-            "4/10 calls, cost 0.5, 30 s left",
-            "6/10 calls, cost 0.75, 1 failed, 20 s left",
-            "10/10 calls, cost 1, 1 failed",
-        ]
+    def test_lines_tell_what_is_done_spent_failed_and_left(self, monkeypatch):
+        lines, clock = [], [0.0]
+        monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+        progress = Progress(10, 2, lines.append)
+        for seconds, failed, cost in [
+            (5.0, 0, 0.25),
+            (10.0, 0, 0.5),
+            (10.1, 0, 0.6),  # too soon after
+            (20.0, 1, 0.75),
+            (25.0, 1, 0.8),
+            (30.0, 1, 0.9),
+            (35.0, 1, 0.95),
+            (4000.0, 1, 1.0),
+        ]:
+            clock[0] = seconds
+            progress.advance(failed, cost)
+        progress.close()
+        assert lines[2] == "4/10 calls, cost 0.5, 00:30 left"
+        assert lines[3] == "6/10 calls, cost 0.75, 1 failed, 00:20 left"
+        assert lines[-1] == "10/10 calls, cost 1, 1 failed, 00:00 left"
+        assert not any(line.startswith("5/10") for line in lines)
+
+    def test_a_function_is_given_the_last_line(self, gather):
+        lines = []
+        gather({"m": Model()}, ["a", "b"], progress=lines.append)
+        assert lines[-1].startswith("2/2 calls, cost 2")
 
     def test_a_terminal_gets_one_moving_line(self, monkeypatch):
         stream = Terminal()
         monkeypatch.setattr(sys, "stderr", stream)
         collect({"m": Model()}, ["a"])
-        assert stream.text == "\r1/1 calls, cost 1\n"
+        last = stream.text.rsplit("\r", 1)[-1]
+        assert stream.text.count("\n") == 1
+        assert "100%" in last
+        assert "1/1 calls, cost 1, 00:00 left" in last
 
     @pytest.mark.parametrize("stream", [Terminal(is_terminal=False), None])
     def test_anything_else_gets_none(self, monkeypatch, stream):
@@ -574,11 +590,27 @@ class TestProgress:
         collect({"m": Model()}, ["a"])
         assert stream is None or stream.text == ""
 
-    @pytest.mark.parametrize(("seconds", "words"), [(3720, "1 h 2 min"), (61, "1 min 1 s")])
-    def test_durations_are_in_words(self, seconds, words):
-        lines, times = [], iter([0.0, float(seconds)])
-        Progress(2, 0, lines.append, lambda: next(times)).at(1, 0, 0)
-        assert lines[0].endswith(f"{words} left")
+    def test_a_notebook_gets_a_widget_where_it_can_show_one(self, monkeypatch):
+        bars = []
+
+        class Bar:
+            def __init__(self, **options):
+                bars.append(options["total"])
+
+            def set_postfix_str(self, text, *, refresh):
+                bars.append((text, refresh))
+
+            def update(self):
+                bars.append("update")
+
+            def close(self):
+                bars.append("close")
+
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+        monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+        monkeypatch.setattr("cascade_engine.data.collecting.ledger.find_spec", lambda name: name)
+        collect({"m": Model()}, ["a"])
+        assert bars == [1, ("cost 1", False), "update", "close"]
 
 
 def test_both_take_the_same_arguments_and_say_which():

@@ -12,9 +12,8 @@ import threading
 import pytest
 
 from cascade_engine import Answer, DataError, Query, ToolCall, Usage
-from cascade_engine.data.collecting.collect import collect
-from cascade_engine.data.collecting.journal import CallFailure, Entry, Journal, read_journal
-from cascade_engine.data.collection import Collection
+from cascade_engine.data.collecting.journal import CallFailure, Cell, Journal, read_journal
+from cascade_engine.data.collection import Collection, collect
 
 ANSWER = Answer("ü\u2028\n", (-0.5, float("-inf")), Usage(3, 4), None, 0.25, "stop")
 
@@ -27,19 +26,19 @@ def path(tmp_path):
 def write(path, count=3, models=("m",)):
     with Journal(path, models) as journal:
         for i in range(count):
-            journal.append(Query(f"q{i}"), Entry(f"k{i}", "m", 0, ANSWER))
+            journal.append(Query(f"q{i}"), Cell(f"k{i}", "m", 0), ANSWER)
 
 
 def test_what_is_written_is_read(path):
     failure = CallFailure("TimeoutError: slow", 3)
     calls = Answer("", tool_calls=(ToolCall("f", {"x": [1, None]}),), signals={"judge": 0.5})
     with Journal(path, ["m", "n"], {"temperature": 0.5}) as journal:
-        journal.append(Query("q", 3), Entry("k", "m", 0, ANSWER))
-        journal.append(Query("q", 3), Entry("k", "n", 0, failure))
-        journal.append(Query("q", 3), Entry("k", "n", 1, calls))
+        journal.append(Query("q", 3), Cell("k", "m", 0), ANSWER)
+        journal.append(Query("q", 3), Cell("k", "n", 0), failure)
+        journal.append(Query("q", 3), Cell("k", "n", 1), calls)
     recorded = read_journal(path)
-    assert [entry.result for entry in recorded.entries] == [ANSWER, failure, calls]
-    assert [entry.sample for entry in recorded.entries] == [0, 0, 1]
+    assert [result for _, result in recorded.results] == [ANSWER, failure, calls]
+    assert [cell.sample for cell, _ in recorded.results] == [0, 0, 1]
     assert recorded.queries == {"k": Query("q", 3)}
     assert recorded.models == ("m", "n")
     lines = path.read_bytes().split(b"\n")
@@ -59,7 +58,7 @@ def test_a_file_of_something_else_is_left_alone(path, content):
 def test_a_torn_header_is_begun_anew(path, content):
     path.write_text(content)
     write(path, 1)
-    assert len(read_journal(path).entries) == 1
+    assert len(read_journal(path).results) == 1
 
 
 def test_a_newer_version_is_refused(path):
@@ -166,11 +165,11 @@ def test_half_a_line_on_a_full_disk_is_taken_back(path):
     with Journal(path, ["m"]) as journal:
         disk = journal._file = Disk(journal._file)
         with pytest.raises(OSError, match="No space left"):
-            journal.append(Query("more"), Entry("k9", "m", 0, ANSWER))
+            journal.append(Query("more"), Cell("k9", "m", 0), ANSWER)
         assert path.read_bytes() == before
         disk.full = False
-        journal.append(Query("more"), Entry("k9", "m", 0, ANSWER))
-    assert [entry.key for entry in read_journal(path).entries] == ["k0", "k9"]
+        journal.append(Query("more"), Cell("k9", "m", 0), ANSWER)
+    assert [cell.key for cell, _ in read_journal(path).results] == ["k0", "k9"]
 
 
 def test_each_call_is_synced_before_the_next(path, monkeypatch):
@@ -219,7 +218,7 @@ def test_what_could_not_be_read_again_is_not_written(path, bad, said):
     before = path.read_bytes()
     with Journal(path, ["m"]) as journal:
         with pytest.raises(DataError, match=rf"the answer of 'm' to 'why\?' .*{said}"):
-            journal.append(Query("why?"), Entry("k", "m", 0, bad))
-        journal.append(Query("why?"), Entry("k", "m", 0, ANSWER))
+            journal.append(Query("why?"), Cell("k", "m", 0), bad)
+        journal.append(Query("why?"), Cell("k", "m", 0), ANSWER)
     assert path.read_bytes().startswith(before)
-    assert len(read_journal(path).entries) == 4
+    assert len(read_journal(path).results) == 4

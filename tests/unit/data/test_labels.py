@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cascade_engine import Answer, CascadeDataset, ConfigurationError, DataError, ToolCall
-from cascade_engine.data.collecting.collect import collect
-from cascade_engine.data.labels import Judge, Judgement
+from cascade_engine.data.collection import collect
+from cascade_engine.data.judge_labels import Judge, Judgement
 from cascade_engine.extraction import agreement
 
 MODELS = ["small", "large"]

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from cascade_engine import ConfigurationError, DataError
 from cascade_engine.data.collection import Collection
-from cascade_engine.data.labels import Judgement
+from cascade_engine.data.judge_labels import Judgement
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -9,9 +9,9 @@ The file is JSONL, only ever appended to:
 {"key": "<hash>", "model": "large", "sample": 0, "failure": {"error": "...", "attempts": 3}}
 ```
 
-A line is known by the content of its query, its model and its number among the samples: a query
-that was edited has another key and is asked again, one that was added is asked. What a killed
-process left of a last line is cut off; the calls it was still waiting for are asked again.
+A line belongs to the query of its key, which is a hash of the query's content: an edited query has
+another key, and so is asked again. What a killed process left of its last line is cut off, and the
+calls that it was still waiting for are made again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.errors import DataError
@@ -33,10 +33,32 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["CallFailure", "Entry", "Journal", "read_journal"]
+__all__ = [
+    "CallFailure",
+    "CallResult",
+    "Cell",
+    "Journal",
+    "JournalContents",
+    "latest_results",
+    "read_journal",
+]
 
 FORMAT, VERSION = "cascade-routing/journal", 1
 _START = b'{"format": "cascade-routing/journal"'
+
+
+class Cell(NamedTuple):
+    """One place in a table of answers.
+
+    Attributes:
+        key: the content hash of the query.
+        model: who answers.
+        sample: which of the model's answers to the query, from 0.
+    """
+
+    key: str
+    model: str
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,100 +67,104 @@ class CallFailure:
 
     Attributes:
         error: the last error, its type and message.
-        attempts: how often it was tried.
+        attempts: how often the call was tried.
     """
 
     error: str
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One finished call.
-
-    Attributes:
-        key: the content hash of the query.
-        model: who was asked.
-        sample: which of its answers to the query this is, from 0.
-        result: what came of it.
-    """
-
-    key: str
-    model: str
-    sample: int
-    result: Answer | CallFailure
+#: What came of a call.
+CallResult: TypeAlias = Answer | CallFailure
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class JournalContents:
     """What a journal holds.
 
     Attributes:
-        models: in the order they were first asked for.
+        models: in the order of their first calls.
         queries: by key.
-        entries: in the order they finished.
-        settings: what the models were asked with, as the caller named it.
-        whole: bytes up to the end of the last whole line.
+        results: the finished calls, in the order they finished; a later one replaces an earlier one
+            of the same cell, see `latest_results`.
+        settings: what the answers depend on, as the caller of `collect` named it.
+        size: bytes up to the end of the last whole line.
     """
 
     models: tuple[str, ...]
     queries: Mapping[str, Query]
-    entries: Sequence[Entry]
+    results: Sequence[tuple[Cell, CallResult]]
     settings: Any
-    whole: int
+    size: int
 
 
-def read_journal(path: Path) -> Recorded | None:
-    """What a journal holds, without its torn last line; None where it holds nothing.
+def latest_results(results: Iterable[tuple[Cell, CallResult]]) -> dict[Cell, CallResult]:
+    """The last result of each cell; a failure never replaces an answer."""
+    latest: dict[Cell, CallResult] = {}
+    for cell, result in results:
+        if isinstance(result, Answer) or not isinstance(latest.get(cell), Answer):
+            latest[cell] = result
+    return latest
+
+
+def read_journal(path: Path) -> JournalContents | None:
+    """Reads a journal up to its last whole line; None where it holds none.
 
     Raises:
-        DataError: it is no journal, one of another version, or a line within it is damaged.
+        DataError: the file is no journal, or one of another version, or a line is damaged.
     """
     data = path.read_bytes() if path.exists() else b""
-    lines = data.split(b"\n")[:-1]  # what follows the last newline is torn
+    lines = data.split(b"\n")[:-1]  # what follows the last newline was torn by a killed process
     if not lines:
         if not _START.startswith(data[: len(_START)]):
             raise DataError(f"{path} is no journal: it begins with {data[:40]!r}")
         return None
     header = check_header(parsed(lines[0], path, 1), path, FORMAT, VERSION)
     queries: dict[str, Query] = {}
-    entries = []
+    results = []
     for number, line in enumerate(lines[1:], start=2):
-        entry = _entry(parsed(line, path, number), path, number, queries)
-        entries += [] if entry is None else [entry]
-    models = dict.fromkeys([*header.get("models", ()), *(entry.model for entry in entries)])
-    whole = sum(len(line) + 1 for line in lines)
-    return Recorded(tuple(models), queries, entries, header.get("settings"), whole)
+        value = parsed(line, path, number)
+        try:
+            if "query" in value:
+                queries[value["key"]] = record_from_json(Query, value["query"])
+            else:
+                results.append(_call_of(value, queries))
+        except (KeyError, TypeError, DataError) as error:
+            raise DataError(f"line {number} of {path} is damaged: {error}") from error
+    models = dict.fromkeys([*header.get("models", ()), *(cell.model for cell, _ in results)])
+    size = sum(len(line) + 1 for line in lines)
+    return JournalContents(tuple(models), queries, results, header.get("settings"), size)
 
 
-def _entry(value: Any, path: Path, number: int, queries: dict[str, Query]) -> Entry | None:
-    """A line's call; None for a query, which is added to those known."""
-    try:
-        if "query" in value:
-            queries[value["key"]] = record_from_json(Query, value["query"])
-            return None
-        result = (
-            record_from_json(Answer, value["answer"])
-            if "answer" in value
-            else record_from_json(CallFailure, value["failure"])
-        )
-        _ = queries[value["key"]]
-        return Entry(value["key"], value["model"], value["sample"], result)
-    except (KeyError, TypeError, DataError) as error:
-        raise DataError(f"line {number} of {path} is damaged: {error}") from error
+def _call_of(value: Any, queries: Mapping[str, Query]) -> tuple[Cell, CallResult]:
+    """The finished call that a line tells.
+
+    Raises:
+        KeyError: its query is in no line before.
+    """
+    result: CallResult = (
+        record_from_json(Answer, value["answer"])
+        if "answer" in value
+        else record_from_json(CallFailure, value["failure"])
+    )
+    _ = queries[value["key"]]
+    return Cell(value["key"], value["model"], value["sample"]), result
 
 
 class Journal:
     """A journal open for writing, by one process at a time.
 
     Args:
-        path: the file; it is made where there is none.
-        models: who is asked.
-        settings: what they are asked with; the journal of another setting is refused.
+        path: the file, which is created where there is none.
+        models: the models that will be called.
+        settings: what their answers depend on; a journal of other settings is refused.
+
+    Attributes:
+        results: the calls that were finished before, as in `JournalContents`.
 
     Raises:
-        DataError: another process is writing to it, it is no journal, or one of other models or
-            settings.
+        DataError: another process is writing to the file, it is no journal, or it is one of other
+            models or settings.
     """
 
     def __init__(self, path: Path, models: Sequence[str], settings: Any = None) -> None:
@@ -146,39 +172,38 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(path))
-            recorded = read_journal(path)
-            if recorded is not None:
-                _check_same(recorded, path, models, settings)
-            self.entries: Sequence[Entry] = recorded.entries if recorded else ()
-            self._known = set(recorded.queries) if recorded else set()
-            # Unbuffered: a write that failed must not come back with the next.
+            contents = read_journal(path)
+            if contents is not None:
+                _check_same(contents, path, models, settings)
+            self.results = contents.results if contents else ()
+            self._keys = set(contents.queries) if contents else set()
+            # Unbuffered: a write that failed must not come back with the next one.
             self._file: IO[bytes] = stack.enter_context(path.open("ab", buffering=0))
-            self._size = recorded.whole if recorded else 0
+            self._size = contents.size if contents else 0
             os.ftruncate(self._file.fileno(), self._size)
-            if recorded is None:
+            if contents is None:
                 header = {"format": FORMAT, "version": VERSION, "models": list(models)}
                 self._write([{**header, "settings": settings}])
                 synced_folder(path.parent)
             self._open = stack.pop_all()
 
-    def append(self, query: Query, entry: Entry) -> None:
-        """Writes a finished call; it is on disk when this returns.
+    def append(self, query: Query, cell: Cell, result: CallResult) -> None:
+        """Writes a finished call, which is on disk when this returns.
 
         Raises:
-            OSError: it could not be written; the journal is as it was.
-            DataError: it holds what could not be read again; the journal is as it was.
+            OSError: the call could not be written; the journal is as it was.
+            DataError: the result holds what could not be read again; the journal is as it was.
         """
-        at = {"key": entry.key, "model": entry.model, "sample": entry.sample}
-        kind = "answer" if isinstance(entry.result, Answer) else "failure"
+        kind = "answer" if isinstance(result, Answer) else "failure"
         try:
-            lines: list[Any] = [{**at, kind: record_to_json(entry.result)}]
+            lines: list[Any] = [{**cell._asdict(), kind: record_to_json(result)}]
         except DataError as error:
-            asked = f"{entry.model!r} to {query.text!r:.80}"
-            raise DataError(f"the {kind} of {asked} cannot be written: {error}") from error
-        if entry.key not in self._known:
-            lines.insert(0, {"key": entry.key, "query": record_to_json(query)})
+            call = f"{cell.model!r} to {query.text!r:.80}"
+            raise DataError(f"the {kind} of {call} cannot be written: {error}") from error
+        if cell.key not in self._keys:
+            lines.insert(0, {"key": cell.key, "query": record_to_json(query)})
         self._write(lines)
-        self._known.add(entry.key)
+        self._keys.add(cell.key)
 
     def _write(self, values: Iterable[Any]) -> None:
         data = memoryview(b"".join(json_line(value) for value in values))
@@ -204,14 +229,16 @@ class Journal:
         self.close()
 
 
-def _check_same(recorded: Recorded, path: Path, models: Sequence[str], settings: Any) -> None:
-    if not set(recorded.models) & set(models):
+def _check_same(
+    contents: JournalContents, path: Path, models: Sequence[str], settings: Any
+) -> None:
+    if not set(contents.models) & set(models):
         raise DataError(
-            f"{path} is a journal of the models {list(recorded.models)}, and none of them is asked "
+            f"{path} is a journal of the models {list(contents.models)}, and none of them is asked "
             f"now ({list(models)}): give another path"
         )
-    if recorded.settings != settings:
+    if contents.settings != settings:
         raise DataError(
-            f"{path} was recorded with settings={recorded.settings!r}, not {settings!r}: its "
+            f"{path} was recorded with settings={contents.settings!r}, not {settings!r}: its "
             "answers would not be the same; give the settings it was recorded with, or another path"
         )

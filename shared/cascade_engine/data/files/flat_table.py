@@ -1,4 +1,4 @@
-"""A data set as one flat table, a row for each answer: what frames and Parquet files hold.
+"""A data set as one flat table with a row for each answer: what frames and Parquet files hold.
 
 Columns: `row` (the query's number), `id`, `group`, `reference`, `metadata` where the data set has
 them; `query` and the query's other fields; `model`; `sample` (0 for the answer that is labelled);
@@ -10,23 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
 import numpy as np
 
 from cascade_engine.core.checks import is_number
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer, Query, Usage
-from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.storage.json_records import DROPPED, field_kind, record_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ANSWER", "QUERY", "ROWS", "USAGE", "Flat", "flattened", "raised"]
+__all__ = ["ANSWER", "QUERY", "ROW", "USAGE", "FlatTable", "from_flat", "to_flat"]
 
-#: Names of columns in place of the fields' own.
+#: Columns that are not named after their fields.
 _RENAMED = {
     (Query, "text"): "query",
     (Query, "signals"): "query_signals",
@@ -34,53 +33,46 @@ _RENAMED = {
     (Answer, "text"): "answer",
     (Answer, "cost"): "own_cost",
 }
-#: Columns of a data set's rows, by the names of their cells.
-ROWS = {"id": "ids", "group": "groups", "reference": "references", "metadata": "metadata"}
+#: Columns of a data set's rows: the argument of `CascadeDataset` by the name of the column.
+ROW = {"id": "ids", "group": "groups", "reference": "references", "metadata": "metadata"}
 
-#: What a cell of a simple kind is called, and what tells one.
+#: Simple kinds of cells: what one is called in errors, and what recognizes it.
 _SIMPLE: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("text", lambda value: isinstance(value, str)),
     float: ("a number", is_number),
     int: ("a whole number", lambda value: is_number(value) and value == value // 1),
 }
 
-Flat = dict[str, list[Any]]
+#: Lists of equal length, by the name of their column.
+FlatTable: TypeAlias = dict[str, list[Any]]
 
 
 def _columns(kind: type[Any]) -> dict[str, str]:
-    """Field by column of a record."""
-    skipped = DROPPED | {"usage"}
-    return {
-        _RENAMED.get((kind, f.name), f.name): f.name for f in fields(kind) if f.name not in skipped
-    }
+    """The fields of a record, by the names of their columns."""
+    names = [f.name for f in fields(kind) if f.name not in DROPPED | {"usage"}]
+    return {_RENAMED.get((kind, name), name): name for name in names}
 
 
 QUERY, ANSWER, USAGE = _columns(Query), _columns(Answer), _columns(Usage)
 
 
-def flattened(data: CascadeDataset) -> Flat:
-    """The table."""
-    extra = [name for name, column in ROWS.items() if column in data.columns]
+def to_flat(data: Mapping[str, Any]) -> FlatTable:
+    """The flat table of the arguments of a data set."""
+    extra = [name for name, argument in ROW.items() if argument in data]
     names = ["row", *extra, *QUERY, "model", "sample", *ANSWER, *USAGE, "quality", "cost"]
-    flat: Flat = {name: [] for name in names}
-    for row, query in enumerate(data.queries):
-        shared = {"row": row}
-        shared |= {name: data.columns[ROWS[name]][row] for name in extra}
-        shared |= {name: getattr(query, field) for name, field in QUERY.items()}
-        for place, model in enumerate(data.models):
-            cell = [data.answers[row][place], *(data.samples[row][place] if data.samples else ())]
-            for sample, answer in enumerate(cell):
-                first = sample == 0
-                values = {
-                    **shared,
-                    "model": model,
-                    "sample": sample,
-                    **_answer_cells(answer),
-                    "quality": float(data.quality[row, place]) if first else None,
-                    "cost": float(data.cost[row, place]) if first else None,
-                }
+    samples = data.get("samples")
+    flat: FlatTable = {name: [] for name in names}
+    for row, query in enumerate(data["queries"]):
+        cells = {"row": row, **{name: data[ROW[name]][row] for name in extra}}
+        cells |= {name: getattr(query, field) for name, field in QUERY.items()}
+        for place, model in enumerate(data["models"]):
+            more = samples[row][place] if samples else ()
+            for sample, answer in enumerate([data["answers"][row][place], *more]):
+                cells |= {"model": model, "sample": sample, **_answer_cells(answer)}
+                for name in ("quality", "cost"):
+                    cells[name] = float(data[name][row, place]) if sample == 0 else None
                 for name in names:
-                    flat[name].append(values[name])
+                    flat[name].append(cells[name])
     return flat
 
 
@@ -92,25 +84,23 @@ def _answer_cells(answer: Answer) -> dict[str, Any]:
     }
 
 
-def raised(
+def from_flat(
     flat: Mapping[str, Sequence[Any]],
     *,
     models: Sequence[str] | None = None,
     on_missing: str = "raise",
     cost: Callable[[str, Answer], float] | None = None,
     labels: str | None = None,
-    label_cost: float = 0.0,
-) -> CascadeDataset:
-    """The data set of a table; columns that are not there hold defaults.
+) -> dict[str, Any]:
+    """The arguments of a data set, from a flat table; absent columns hold defaults.
 
     Args:
-        flat: columns by name. Rows belong to one query by `row`, else `id`, else by the query.
-        models: those wanted, in order; by default all, in the order they appear.
+        flat: the table. Rows belong to one query by `row`, else `id`, else by the query.
+        models: the models to keep, in order; by default all, in the order they appear.
         on_missing: "raise", or "drop" the queries that some model has not answered, or that lack
             the quality of an answer.
         cost: what an answer costs where the table does not say.
         labels: as in `CascadeDataset`.
-        label_cost: as in `CascadeDataset`.
 
     Raises:
         DataError: a column is missing or unknown, or a cell is missing or given twice.
@@ -132,21 +122,19 @@ def raised(
             f"{len(rows) - len(whole)} of {len(rows)} queries lack answers: {query[:80]!r} has "
             f'none of {absent} with a quality; on_missing="drop" leaves such queries out'
         )
-    provenance = {"labels": labels, "label_cost": label_cost}
-    return _built(names, whole, flat, cost or Charge({}).required, provenance)
+    return {**_arguments(names, whole, flat, cost or Charge({}).required), "labels": labels}
 
 
 def _is_labelled(cells: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> bool:
     return model in cells and cells[model][0]["quality"] is not None
 
 
-def _built(
+def _arguments(
     names: Sequence[str],
     rows: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]],
     flat: Mapping[str, Any],
     cost: Callable[[str, Answer], float],
-    provenance: dict[str, Any],
-) -> CascadeDataset:
+) -> dict[str, Any]:
     answers = [[[_answer(r) for r in cells[name]] for name in names] for cells in rows]
     firsts = [[cells[name][0] for name in names] for cells in rows]
     costs = [
@@ -156,26 +144,25 @@ def _built(
         ]
         for row, first_row in zip(answers, firsts, strict=True)
     ]
-    columns: dict[str, Any] = {
-        column: [row[0].get(name) for row in firsts]
-        for name, column in ROWS.items()
+    data: dict[str, Any] = {
+        argument: [row[0].get(name) for row in firsts]
+        for name, argument in ROW.items()
         if name in flat
     }
     if any(len(cell) > 1 for row in answers for cell in row):
-        columns["samples"] = [[cell[1:] for cell in row] for row in answers]
-    return CascadeDataset(
-        names,
-        [_record(Query, QUERY, row[0]) for row in firsts],
-        [[cell[0] for cell in row] for row in answers],
-        [[first.get("quality") for first in row] for row in firsts],
-        costs,
-        **columns,
-        **provenance,
-    )
+        data["samples"] = [[cell[1:] for cell in row] for row in answers]
+    return {
+        **data,
+        "models": names,
+        "queries": [_record(Query, QUERY, row[0]) for row in firsts],
+        "answers": [[cell[0] for cell in row] for row in answers],
+        "quality": [[first.get("quality") for first in row] for row in firsts],
+        "cost": costs,
+    }
 
 
 def _check_columns(flat: Mapping[str, Any]) -> None:
-    known = ["row", *ROWS, *QUERY, "model", "sample", *ANSWER, *USAGE, "quality", "cost"]
+    known = ["row", *ROW, *QUERY, "model", "sample", *ANSWER, *USAGE, "quality", "cost"]
     unknown = [name for name in flat if name not in known]
     if unknown:
         raise DataError(f"unknown columns {unknown}: known are {', '.join(known)}")
@@ -194,7 +181,7 @@ def _by_query(records: Iterable[dict[str, Any]]) -> list[dict[str, list[dict[str
             (name, record[name]) for name in ("row", "id", "query") if record.get(name) is not None
         )
         cell = rows.setdefault(at, {}).setdefault(str(record["model"]), {})
-        sample = _kept(record.get("sample") or 0, int, "sample")
+        sample = _value(record.get("sample") or 0, int, "sample")
         if sample in cell:
             raise DataError(
                 f"the table has two answers of {record['model']!r} to {record['query'][:80]!r}: "
@@ -210,25 +197,27 @@ def _by_query(records: Iterable[dict[str, Any]]) -> list[dict[str, list[dict[str
 def _answer(record: Mapping[str, Any]) -> Answer:
     used = any(record.get(name) is not None for name in USAGE)
     usage = _record(Usage, USAGE, record) if used else None
-    answer: Answer = _record(Answer, ANSWER, {"answer": "", **_given(record)}, usage=usage)
+    cells = {name: value for name, value in record.items() if value is not None}
+    answer: Answer = _record(Answer, ANSWER, {"answer": "", **cells}, usage=usage)
     return answer
-
-
-def _given(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if value is not None}
 
 
 def _record(
     kind: type[Any], columns: Mapping[str, str], record: Mapping[str, Any], **more: Any
 ) -> Any:
-    found = {n: f for n, f in columns.items() if record.get(n) is not None}
-    return kind(**{f: _kept(record[n], field_kind(kind, f), n) for n, f in found.items()}, **more)
+    """The record whose fields are in columns of these names; empty cells hold defaults."""
+    values = {
+        field: _value(record[name], field_kind(kind, field), name)
+        for name, field in columns.items()
+        if record.get(name) is not None
+    }
+    return kind(**values, **more)
 
 
-def _kept(value: Any, kind: Any, name: str) -> Any:
-    """Whole numbers, tuples and records where the field has them.
+def _value(value: Any, kind: Any, name: str) -> Any:
+    """A cell as a field has it.
 
-    Frames hold floats, arrays and mappings.
+    Frames hold floats, arrays and mappings where a field has whole numbers, tuples and records.
     """
     if kind in _SIMPLE:
         word, fits = _SIMPLE[kind]
@@ -242,7 +231,7 @@ def _kept(value: Any, kind: Any, name: str) -> Any:
         return value
     if listed and isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
         items = value.tolist() if isinstance(value, np.ndarray) else value
-        return tuple(_kept(item, get_args(kind)[0], name) for item in items)
+        return tuple(_value(item, get_args(kind)[0], name) for item in items)
     raise DataError(
         f"{name} is {value!r:.60} where a {'list' if listed else 'mapping'} is needed: a Parquet "
         "file of CascadeDataset.save is read by CascadeDataset.load"

@@ -1,7 +1,7 @@
-"""Data sets as Parquet: the table of `_flat`, typed, with the header of the JSONL format.
+"""Data sets as Parquet: the flat table, typed, with the header of the JSONL format.
 
-Text and numbers are columns of their kind and log-probabilities lists of doubles, so that the file
-can be queried as it is; mappings and other free values are JSON in a text column.
+Texts and numbers are columns of their own kind, and log-probabilities lists of doubles, so that the
+file can be queried as it is; mappings and other free values are JSON in a text column.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine.core.records import Answer, Query, Usage
-from cascade_engine.data.files.flat_table import ANSWER, QUERY, ROWS, USAGE, flattened, raised
+from cascade_engine.data.files.flat_table import ANSWER, QUERY, ROW, USAGE, from_flat, to_flat
 from cascade_engine.data.files.jsonl import FORMAT, VERSION, header_of
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import check_header, written_whole
@@ -19,25 +19,29 @@ from cascade_engine.storage.json_records import field_from_json, field_kind, fie
 from cascade_engine.storage.json_values import value_from_json, value_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
-
-    from cascade_engine.data.dataset import CascadeDataset
 
 __all__ = ["read", "write"]
 
 _HEADER = b"cascade-routing"
 
 
-def write(data: CascadeDataset, path: Path) -> None:
-    """Writes a data set, all of it or nothing."""
+def write(data: Mapping[str, Any], path: Path) -> None:
+    """Writes the arguments of a data set, all of them or nothing.
+
+    Raises:
+        DataError: a value cannot be written.
+        ImportError: `pyarrow` is not installed.
+    """
     pa, pq = _pyarrow()
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns = {}
-    for name, values in flattened(data).items():
-        kind, write_one, _ = _column(name)
-        written = values if write_one is None else [_json(write_one, value) for value in values]
+    for name, values in to_flat(data).items():
+        kind, to_json, _ = _column(name)
+        cells = values if to_json is None else [_written(to_json, value) for value in values]
         try:
-            columns[name] = pa.array(written, type=_type(pa, kind))
+            columns[name] = pa.array(cells, type=types.get(kind, pa.list_(pa.float64())))
         except UnicodeEncodeError as error:
             raise DataError(
                 f"column {name!r} holds half a character, which Parquet cannot: save as .jsonl, or "
@@ -48,32 +52,38 @@ def write(data: CascadeDataset, path: Path) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def read(path: Path) -> CascadeDataset:
-    """Reads what `write` wrote."""
+def read(path: Path) -> dict[str, Any]:
+    """Reads the arguments that `write` wrote.
+
+    Raises:
+        DataError: the file is damaged, incomplete, of a version that is not known, or was not
+            written by `write`.
+        ImportError: `pyarrow` is not installed.
+    """
     pa, pq = _pyarrow()
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path} is no Parquet file, or was cut off: {error}") from error
-    found = (table.schema.metadata or {}).get(_HEADER)
-    if found is None:
+    packed = (table.schema.metadata or {}).get(_HEADER)
+    if packed is None:
         raise DataError(
             f"{path} was not written by CascadeDataset.save: read it by "
             "CascadeDataset.from_pandas(pandas.read_parquet(path), rename={...})"
         )
-    header = check_header(json.loads(found), path, FORMAT, VERSION)
+    header = check_header(json.loads(packed), path, FORMAT, VERSION)
     flat = {}
     for name in table.column_names:
-        _, _, read_one = _column(name)
-        values = table[name].to_pylist()
-        flat[name] = values if read_one is None else [_parsed(read_one, each) for each in values]
-    data = raised(
-        flat, models=header["models"], labels=header["labels"], label_cost=header["label_cost"]
-    )
-    if len(data) != header["rows"]:
-        raise DataError(f"{path} has {len(data)} of {header['rows']} rows: it was changed")
-    if "samples" in header["columns"] and data.samples is None:
-        data.samples = [[[] for _ in data.models] for _ in data.queries]
+        _, _, from_json = _column(name)
+        cells = table[name].to_pylist()
+        flat[name] = cells if from_json is None else [_parsed(from_json, cell) for cell in cells]
+    data = from_flat(flat, models=header["models"])
+    data |= {name: header[name] for name in ("labels", "label_cost")}
+    rows = len(data["queries"])
+    if rows != header["rows"]:
+        raise DataError(f"{path} has {rows} of {header['rows']} rows: it was changed")
+    if "samples" in header["columns"] and "samples" not in data:  # a flat table has no empty cells
+        data["samples"] = [[[] for _ in data["models"]] for _ in range(rows)]
     return data
 
 
@@ -88,31 +98,30 @@ def _pyarrow() -> tuple[Any, Any]:
     return pa, pq
 
 
-def _type(pa: Any, kind: Any) -> Any:
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    return pa.list_(pa.float64()) if kind == tuple[float, ...] else kinds[kind]
-
-
 def _column(name: str) -> tuple[Any, Callable[[Any], Any] | None, Callable[[Any], Any] | None]:
-    """A column's kind, and for those of JSON how a value is written and read."""
+    """A column's type and, where its cells are JSON, how they are written and read."""
     simple = {"row": int, "sample": int, "id": str, "model": str, "quality": float, "cost": float}
     if name in simple:
         return simple[name], None, None
-    if name in ROWS:
+    if name in ROW:
         return str, partial(value_to_json, place=name), value_from_json
-    for kind, columns in ((Query, QUERY), (Answer, ANSWER), (Usage, USAGE)):
+    for record, columns in ((Query, QUERY), (Answer, ANSWER), (Usage, USAGE)):
         if name in columns:
             field = columns[name]
-            held = field_kind(kind, field)
-            if held in (str, int, float, tuple[float, ...]):
-                return held, None, None
-            return str, partial(field_to_json, kind, field), partial(field_from_json, kind, field)
+            kind = field_kind(record, field)
+            if kind in (str, int, float, tuple[float, ...]):
+                return kind, None, None
+            return (
+                str,
+                partial(field_to_json, record, field),
+                partial(field_from_json, record, field),
+            )
     raise DataError(f"unknown column {name!r}: the file was written by a newer version")
 
 
-def _json(write_one: Callable[[Any], Any], value: Any) -> str | None:
-    return None if value is None else json.dumps(write_one(value), ensure_ascii=False)
+def _written(to_json: Callable[[Any], Any], value: Any) -> str | None:
+    return None if value is None else json.dumps(to_json(value), ensure_ascii=False)
 
 
-def _parsed(read_one: Callable[[Any], Any], value: str | None) -> Any:
-    return None if value is None else read_one(json.loads(value))
+def _parsed(from_json: Callable[[Any], Any], cell: str | None) -> Any:
+    return None if cell is None else from_json(json.loads(cell))

@@ -1,14 +1,21 @@
-"""Chats as plain mappings, in the shapes that logs have them: who said what, and what was asked."""
+"""Chats as other tools log them: plain mappings or objects, in the shapes that are common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cascade_engine.core.records import Query
+from cascade_engine.core.records import Answer, Query
+from cascade_engine.data.collecting.journal import Cell
+from cascade_engine.data.collection import Collection
+from cascade_engine.errors import DataError
 from cascade_engine.storage.json_values import content_key
 
-__all__ = ["get", "message_of", "query_of", "text_of", "tools_of"]
+if TYPE_CHECKING:
+    from cascade_engine.core.prices import Charge
+    from cascade_engine.data.collecting.journal import CallResult
+
+__all__ = ["LoggedCalls", "get", "message_of", "query_of", "text_of", "tools_of"]
 
 _ASKING = frozenset({"user", "human", "HumanMessage", "HumanMessageChunk"})
 
@@ -54,6 +61,42 @@ def tools_of(entries: Any) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(entries, Sequence):
         return ()
     return tuple(get(entry, "function") or entry for entry in entries if isinstance(entry, Mapping))
+
+
+class LoggedCalls:
+    """Answers as they are found, on the way to a collection."""
+
+    def __init__(self) -> None:
+        self.queries: dict[str, Query] = {}
+        self.models: dict[str, None] = {}
+        self.results: dict[Cell, CallResult] = {}
+        self.ids: dict[str, str] = {}
+
+    def add(self, key: str, query: Query, model: str, result: CallResult) -> None:
+        """One more answer of a model; a failure has a place only until an answer takes it."""
+        self.queries.setdefault(key, query)
+        self.models[model] = None
+        sample = 0
+        while isinstance(self.results.get(cell := Cell(key, model, sample)), Answer):
+            sample += 1
+        if isinstance(result, Answer) or sample == 0:
+            self.results[cell] = result
+
+    def collection(self, models: Sequence[str] | None, samples: int, charge: Charge) -> Collection:
+        """What was found."""
+        if not self.queries:
+            raise DataError("there is no call of a model in what was given")
+        # A log may use one name for several questions.
+        named = len(set(self.ids.values())) == len(self.queries)
+        return Collection(
+            list(models or self.models),
+            list(self.queries.values()),
+            self.results,
+            keys=list(self.queries),
+            samples=samples,
+            ids=[self.ids[key] for key in self.queries] if named else list(self.queries),
+            charge=charge,
+        )
 
 
 def _role(message: Any) -> str:

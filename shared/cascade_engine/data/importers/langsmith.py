@@ -15,8 +15,7 @@ from cascade_engine.answers.provider_reports import (
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer
 from cascade_engine.data.collecting.journal import CallFailure
-from cascade_engine.data.importers._logged import LoggedRows
-from cascade_engine.data.importers.chat_logs import get, message_of, query_of, text_of
+from cascade_engine.data.importers.chat_logs import LoggedCalls, get, message_of, query_of, text_of
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def read_langsmith(
     Raises:
         DataError: no run is a model's, or a model, question or answer is not found in one.
     """
-    rows, scores = LoggedRows(), dict[tuple[str, str, str], float]()
+    rows, scores = LoggedCalls(), dict[tuple[str, str, str], float]()
     for run in runs:
         if model is None and get(run, "run_type") not in (None, "llm"):
             continue

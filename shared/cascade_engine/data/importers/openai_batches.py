@@ -14,8 +14,7 @@ from cascade_engine.answers.provider_reports import (
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer
 from cascade_engine.data.collecting.journal import CallFailure
-from cascade_engine.data.importers._logged import LoggedRows
-from cascade_engine.data.importers.chat_logs import get, query_of, text_of
+from cascade_engine.data.importers.chat_logs import LoggedCalls, get, query_of, text_of
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import read_lines
 
@@ -52,7 +51,7 @@ def read_openai_batches(
     Raises:
         DataError: a line has no `custom_id`, or that of another, or is no chat completion.
     """
-    rows = LoggedRows()
+    rows = LoggedCalls()
     for asked, answered in batches:
         outputs = _by_id(answered)
         for name, line in _by_id(asked).items():

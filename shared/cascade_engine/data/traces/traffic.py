@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting._cells import Cell, cells_of
-from cascade_engine.data.collecting.journal import CallFailure
+from cascade_engine.data.collecting.journal import (
+    CallFailure,
+    CallResult,
+    Cell,
+    latest_results,
+)
 from cascade_engine.data.traces.trace_log import read_traces
 from cascade_engine.errors import DataError
 
@@ -33,7 +37,7 @@ class Traffic:
 
     models: tuple[str, ...]
     queries: dict[str, Query]
-    results: dict[Cell, Answer | CallFailure] = field(repr=False)
+    results: dict[Cell, CallResult] = field(repr=False)
 
 
 def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic:
@@ -49,7 +53,7 @@ def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic
     found = sorted(given, key=lambda each: each.time)
     queries: dict[str, Query] = {}
     models: dict[str, None] = {}
-    calls: list[tuple[Cell, Answer | CallFailure]] = []
+    calls: list[tuple[Cell, CallResult]] = []
     for logged in found:
         query = asked_of(logged)
         key = logged.key or query_key(query)
@@ -58,7 +62,7 @@ def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic
         calls.extend(_calls(key, logged))
     if not queries:
         raise DataError("there are no traces: a log of at least one query is needed")
-    return Traffic(tuple(models), queries, cells_of(calls))
+    return Traffic(tuple(models), queries, latest_results(calls))
 
 
 def asked_of(logged: LoggedTrace) -> Query:
@@ -89,7 +93,7 @@ def _models(logged: LoggedTrace) -> Iterable[str]:
     return [*(decisions[0].quality if decisions else ()), *logged.answers]
 
 
-def _calls(key: str, logged: LoggedTrace) -> Iterator[tuple[Cell, Answer | CallFailure]]:
+def _calls(key: str, logged: LoggedTrace) -> Iterator[tuple[Cell, CallResult]]:
     for failure in logged.trace.failures:
         if failure.answer is None:
             yield Cell(key, failure.model), CallFailure(repr(failure.error))
