@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
-from cascade_engine.core.arrays import FloatArray, patterns
 from cascade_engine.core.records import Answer, Call, Query
 from cascade_engine.core.trace import Advice
 from cascade_engine.errors import DataError
 from cascade_engine.routing.advisers import Adviser, ChatRouter
 from cascade_engine.routing.sampling import Sampler, samplers, unsampled
 from cascade_engine.storage.registry import persistent
+from cascade_engine.tuning.simulation import AdviceCosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cascade_engine.core.arrays import BoolArray, IntArray
+    from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.prices import Charge
     from cascade_engine.core.records import Purpose
     from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.strategies import Strategy
 
-__all__ = ["Advised", "Advising", "Counsel", "advice_paid", "expecting", "told"]
+__all__ = ["Advising", "Counsel", "advice_paid", "expecting", "told"]
 
 Record = TypeVar("Record", Query, Answer)
 #: Whoever is asked for the engine alone.
@@ -56,43 +56,6 @@ class Advising:
         strategy that may escalate takes the last step for a little dearer than it is.
         """
         return 0.0 if strategy.max_depth == 1 else self.judging
-
-
-@persistent("Advised")
-class Advised(NamedTuple):
-    """What advice on complete data costs.
-
-    Attributes:
-        query: on each query, shape (n,).
-        answer: on each answer, shape (n, k).
-    """
-
-    query: FloatArray
-    answer: FloatArray
-
-    def at_first(self, strategy: Strategy, rows: IntArray) -> FloatArray:
-        """What is paid on queries before any model runs, shape (m,)."""
-        return np.zeros(len(rows)) if strategy.is_blind else self.query[rows]
-
-    def after(
-        self, strategy: Strategy, rows: IntArray, run: BoolArray, action: IntArray
-    ) -> FloatArray:
-        """What is paid once a model has answered, as sessions have it; shape (m,).
-
-        Args:
-            strategy: what decides.
-            rows: numbers of the queries, shape (m,).
-            run: which models had answered before, shape (m, k).
-            action: the model that has answered now, shape (m,).
-        """
-        paid = np.zeros(len(rows))
-        for pattern, here in patterns(run):
-            for model in np.unique(action[here]).tolist():
-                state = (pattern.tolist(), (~pattern).tolist(), model)
-                if any(strategy.reachable(*state)) and not strategy.is_final(*state):
-                    who = here[action[here] == model]
-                    paid[who] = self.answer[rows[who], model]
-        return paid
 
 
 class Counsel:
@@ -211,7 +174,7 @@ def told(record: Record, signals: Mapping[str, float], paid: Mapping[str, float]
 
 def advice_paid(
     advisers: Sequence[Adviser], samples: Mapping[str, int], data: CascadeDataset
-) -> Advised | None:
+) -> AdviceCosts | None:
     """What advice on a data set cost; None where there are no advisers and no samples.
 
     Args:
@@ -233,7 +196,7 @@ def advice_paid(
             f"the data has no signals of the advisers {silent}: ask them by "
             "advisers.advise(data, {adviser: function of a prompt to an Answer}) before the fit"
         )
-    return Advised(
+    return AdviceCosts(
         np.array([_paid(query, names) for query in data.queries]),
         np.array([[_paid(answer, names) for answer in row] for row in data.answers]),
     )

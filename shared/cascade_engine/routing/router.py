@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.routing.advisers import Adviser
     from cascade_engine.routing.fit_summary import FittingSummary
-    from cascade_engine.routing.live_advice import Advised, Advising
+    from cascade_engine.routing.live_advice import Advising
     from cascade_engine.strategies import Strategy
+    from cascade_engine.tuning.simulation import AdviceCosts
 
 __all__ = ["CascadeRouter"]
 
@@ -74,7 +75,7 @@ class _Fit:
     later: EstimatedBeliefs
     quality: FloatArray
     cost: FloatArray
-    advice: Advised | None = None
+    advice: AdviceCosts | None = None
 
 
 def _upgraded(state: dict[str, Any], version: int) -> dict[str, Any]:

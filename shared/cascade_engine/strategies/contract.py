@@ -1,15 +1,27 @@
-"""The contract of a strategy: what to run next, given what is believed."""
+"""The contract of a strategy: what to run next, given what is believed of the models' answers.
+
+How a new strategy is written: one new file beside this one, and a line in the table `STRATEGIES` of
+`cascade_engine.strategies`, by which routers find it by name. In the file is a subclass
+
+- of `Strategy`, with `name` and `decide`: one function from estimates and lambda to actions; or
+- of `ListedStrategy`, with `name` and `options`, where the options and what they are worth do not
+  depend on lambda. Its frontier is then exact at every lambda.
+
+What runs several models takes `Escalating` as a base too, for `max_depth` and a lambda per step.
+All else has a default: `tuned` (learning from the fitting data), `choose` (whose answer to
+return), `reachable` and `is_final` (what sessions may know beforehand), `decide_one` (speed). To be
+saved with a router the class is marked `persistent`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from cascade_engine._singly import Singly
 from cascade_engine.core.arrays import highest
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies.options import STOP, TIE, Options, Piece, hull_pieces
@@ -19,12 +31,31 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.strategies.frontier import Frontier
-    from cascade_engine.tuning.simulation import Believe
 
-__all__ = ["STOP", "ListedStrategy", "Options", "Piece", "Strategy", "TuningData"]
+__all__ = [
+    "STOP",
+    "BeliefFunction",
+    "ListedStrategy",
+    "Options",
+    "Piece",
+    "Rehearsal",
+    "Strategy",
+    "TuningData",
+]
 
 #: The most numbers in an array of lanes x models, so that it stays in the processor's cache.
 _CHUNK = 16_000
+
+
+class BeliefFunction(Protocol):
+    """What is believed of the queries of a data set, whatever models have answered."""
+
+    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
+        """Estimates for the m queries numbered `rows`, (m,), once the models in `run` answered.
+
+        `run` is a mask of shape (m, k): each query has a state of its own.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +73,26 @@ class TuningData:
     quality: FloatArray
     cost: FloatArray
     frontier: Callable[[Strategy], Frontier]
-    believe: Believe
+    believe: BeliefFunction
 
 
-class Strategy(Singly, ABC):
+class Rehearsal(NamedTuple):
+    """How the queries of a fit ended at each lambda, by decisions learned without their labels.
+
+    Attributes:
+        lambdas: rising, shape (g,).
+        cost: what each query cost, shape (n, g).
+        quality: how good the answer returned was, shape (n, g).
+        believed: what was believed of that answer, shape (n, g).
+    """
+
+    lambdas: FloatArray
+    cost: FloatArray
+    quality: FloatArray
+    believed: FloatArray
+
+
+class Strategy(ABC):
     """Decides, step by step, which model to run next and whose answer to return.
 
     It decides at *lambda*, the price of cost in units of quality, which is fitted to a budget: the
@@ -61,21 +108,19 @@ class Strategy(Singly, ABC):
     #: Whether it decides alike whatever is believed of the query: advice is then not paid for.
     is_blind: bool = False
 
-    counterparts: ClassVar = {"decide_one": ("decide",)}
-
     def tuned(self, data: TuningData) -> Strategy:
         """The strategy as it is to be used after a fit on that data: by default itself."""
         del data
         return self
 
-    def learned(self, data: TuningData) -> tuple[Strategy, Frontier]:
-        """The strategy as `tuned` has it, and its frontier on that data.
+    def learned(self, data: TuningData) -> tuple[Strategy, Rehearsal | None]:
+        """The strategy as `tuned` has it, and the rehearsal that its frontier is traced from.
 
         One that learns much from the labels itself must trace the frontier by decisions that have
-        not seen them, or it would promise too much.
+        not seen them, or it would promise too much. By default there is no rehearsal: the frontier
+        is that of the strategy played on the data.
         """
-        ready = self.tuned(data)
-        return ready, data.frontier(ready)
+        return self.tuned(data), None
 
     def setting(self, lam: float) -> dict[str, float]:
         """Lambda as users of this strategy know it, by name."""
@@ -106,7 +151,12 @@ class Strategy(Singly, ABC):
         available: Sequence[bool],
         lam: float,
     ) -> int:
-        """`decide` for one query, on plain numbers: sequences of length k."""
+        """`decide` for one query, on plain numbers: sequences of length k.
+
+        A strategy may write this anew where plain Python is quicker, to say the same. A subclass of
+        it may then change `decide` alone: so such a method begins with the question whether the
+        object's `decide` is the one that it is a short cut of, and asks this one if it is not.
+        """
         estimates = Estimates(*(np.array([row], dtype=float) for row in (quality, sd, cost)))
         ran, free = np.array([run], dtype=bool), np.array([available], dtype=bool)
         return int(self.decide(estimates, ran, free, np.array([lam]))[0])

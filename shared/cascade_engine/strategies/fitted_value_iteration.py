@@ -16,15 +16,13 @@ from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, Strategy
 from cascade_engine.strategies.escalating import check_depth
 from cascade_engine.strategies.value_iteration import Setting, learn_values
-from cascade_engine.tuning.frontier_search import frontier_of_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies.contract import TuningData
-    from cascade_engine.strategies.frontier import Frontier
+    from cascade_engine.strategies.contract import Rehearsal, TuningData
     from cascade_engine.strategies.values import Values
 
 __all__ = ["FittedValueIteration"]
@@ -71,16 +69,16 @@ class FittedValueIteration(Strategy):
         self.max_depth = max_depth
         self.trust = trust
 
-    def learned(self, data: TuningData) -> tuple[FittedValueIteration, Frontier]:
-        """With values learned from that data, and their frontier by leave-one-out decisions."""
+    def learned(self, data: TuningData) -> tuple[FittedValueIteration, Rehearsal]:
+        """With values learned from that data, rehearsed on it by leave-one-out decisions."""
         new = copy.copy(self)
         pool = _pool(data, int(self.max_depth or 1))
         depth = min(int(self.max_depth or 1), len(pool))
         rows = _some(len(data.quality), len(pool), depth)
         quality, cost = data.quality[rows], data.cost[rows]
         setting = Setting(data.believe, rows, quality, cost, pool, depth, self.trust)
-        new.values_, runs = learn_values(setting)
-        return new, frontier_of_runs(new.values_.lambdas, *runs)
+        new.values_, rehearsal = learn_values(setting)
+        return new, rehearsal
 
     def tuned(self, data: TuningData) -> FittedValueIteration:
         """With values learned from that data."""
@@ -137,7 +135,7 @@ class FittedValueIteration(Strategy):
         lam: float,
     ) -> int:
         """The same in plain Python: a few microseconds."""
-        if not math.isfinite(lam):
+        if type(self).decide is not FittedValueIteration.decide or not math.isfinite(lam):
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
         ran = [i for i, yes in enumerate(run) if yes]
         if len(ran) >= int(self.max_depth or 1):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cascade_engine.core.arrays import highest
 from cascade_engine.estimators.regression.logistic import standards
+from cascade_engine.estimators.regression.ridge import ridge
+from cascade_engine.strategies.contract import Rehearsal
 from cascade_engine.strategies.values import State, Values, blended, features, one_step
 
 if TYPE_CHECKING:
@@ -17,25 +19,13 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.tuning.simulation import Believe
+    from cascade_engine.strategies.contract import BeliefFunction
 
-__all__ = ["Rehearsal", "Setting", "learn_values", "ridge"]
+__all__ = ["Setting", "learn_values"]
 
 #: Lambdas at which values are learned; between them they are interpolated.
 _LAMBDAS = 32
 _DECADES = 1e-3
-#: Penalties tried, in units of queries: the features have variance 1.
-_PENALTIES = (1.0, 10.0, 100.0)
-#: Keeps one row from being all of a fit.
-_LEAST = 1e-3
-
-
-class Rehearsal(NamedTuple):
-    """How the queries of the fit end at each lambda, by decisions learned without them; (n, g)."""
-
-    cost: FloatArray
-    quality: FloatArray
-    believed: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +42,7 @@ class Setting:
         trust: in what is believed of an answer held, against its true quality, as its value.
     """
 
-    believe: Believe
+    believe: BeliefFunction
     rows: IntArray
     quality: FloatArray
     cost: FloatArray
@@ -156,7 +146,7 @@ class _Learning:
                     spent += goes * setting.cost[:, i : i + 1]
                     onward = tuple(sorted((*run, i)))
                     state[onward] = state.get(onward, False) | goes
-        return Rehearsal(spent, quality, believed)
+        return Rehearsal(self.lambdas, spent, quality, believed)
 
 
 def _lambdas(cost: FloatArray) -> FloatArray:
@@ -165,31 +155,3 @@ def _lambdas(cost: FloatArray) -> FloatArray:
     cheapest = float(means[means > 0].min()) if (means > 0).any() else 1.0
     low = _DECADES / (float(means.max()) or 1.0)
     return np.append(0.0, np.geomspace(low, 1.0 / cheapest, _LAMBDAS - 1))
-
-
-def ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Ridge regression of many targets, the penalty chosen by leave-one-out errors.
-
-    Args:
-        x: features with mean 0, shape (n, d).
-        y: targets, shape (n, t).
-
-    Returns:
-        Coefficients, the intercepts first, shape (1 + d, t), and predictions of each row by a fit
-        without it, shape (n, t).
-    """
-    mean = y.mean(axis=0)
-    y = y - mean
-    eigenvalues, vectors = np.linalg.eigh(x.T @ x)
-    turned = x @ vectors
-    moment = turned.T @ y
-
-    def tried(penalty: float) -> tuple[float, FloatArray, FloatArray]:
-        inverse = 1 / (np.maximum(eigenvalues, 0.0) + penalty)
-        own = (1 / len(x) + (turned**2) @ inverse)[:, None]
-        error = (y - turned @ (inverse[:, None] * moment)) / (1 - np.minimum(own, 1 - _LEAST))
-        return float((error**2).sum()), inverse, error
-
-    _, inverse, error = min(map(tried, _PENALTIES), key=lambda one: one[0])
-    coef = vectors @ (inverse[:, None] * moment)
-    return np.vstack([mean, coef]), mean + y - error

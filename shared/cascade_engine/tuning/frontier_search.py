@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cascade_engine.core.arrays import FloatArray, IntArray
+    from cascade_engine.strategies.contract import Rehearsal
     from cascade_engine.tuning.simulation import Ends, Simulation
 
-__all__ = ["costs_at", "frontier_of_runs", "trace_frontier"]
+__all__ = ["costs_at", "rehearsed_frontier", "trace_frontier"]
 
 #: Standard errors by which a dearer policy must have done worse to be left out.
 _ERRORS = 2.0
@@ -46,24 +47,15 @@ def costs_at(simulation: Simulation, lam: FloatArray) -> FloatArray:
     return _points(ends, lam, simulation.queries).cost
 
 
-def frontier_of_runs(
-    lambdas: FloatArray, cost: FloatArray, quality: FloatArray, believed: FloatArray
-) -> Frontier:
-    """The frontier of policies already played on n queries.
+def rehearsed_frontier(rehearsal: Rehearsal) -> Frontier:
+    """The frontier of policies that a strategy has already played on the queries of a fit."""
+    lambdas, cost, quality, believed = (array[..., ::-1] for array in rehearsal)
 
-    Args:
-        lambdas: rising, shape (g,).
-        cost: what each query cost at each lambda, shape (n, g).
-        quality: how good the answer returned was, shape (n, g).
-        believed: what was believed of it, shape (n, g).
-    """
-    lam, quality = lambdas[::-1], quality[:, ::-1]
+    def change(number: int) -> FloatArray:
+        return np.asarray(((quality - quality[:, number : number + 1]) ** 2).mean(axis=0))
 
-    def change(of: int) -> FloatArray:
-        return np.asarray(((quality - quality[:, of : of + 1]) ** 2).mean(axis=0))
-
-    spent, hoped = cost[:, ::-1].mean(axis=0), believed[:, ::-1].mean(axis=0)
-    return _frontier(_Points(lam, spent, quality.mean(axis=0), hoped, len(quality), change))
+    cost, believed = cost.mean(axis=0), believed.mean(axis=0)
+    return _frontier(_Points(lambdas, cost, quality.mean(axis=0), believed, len(quality), change))
 
 
 def _progress(values: FloatArray) -> FloatArray:

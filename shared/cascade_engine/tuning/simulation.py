@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cascade_engine.core.arrays import patterns
+from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies import STOP, ListedStrategy, Piece
 
 if TYPE_CHECKING:
@@ -14,21 +16,53 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray, NumberArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.routing.live_advice import Advised
     from cascade_engine.strategies import Strategy
+    from cascade_engine.strategies.contract import BeliefFunction
 
-__all__ = ["Believe", "Ends", "Outcome", "Simulation"]
+__all__ = ["AdviceCosts", "Ends", "Outcome", "Simulation"]
 
 #: The most numbers in an array of queries x models, so that it stays in the processor's cache.
 _CHUNK = 16_000
 
 
-class Believe(Protocol):
-    """What is believed in given states."""
+@persistent("Advised")
+class AdviceCosts(NamedTuple):
+    """What advice on complete data costs: the calls of advisers, and samples of the models.
 
-    def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
-        """Estimates for the m queries `rows`, (m,), once the models in `run`, (m, k), answered."""
-        ...
+    Attributes:
+        query: of advice on each query, shape (n,).
+        answer: of advice on each answer, shape (n, k).
+    """
+
+    query: FloatArray
+    answer: FloatArray
+
+    def at_first(self, strategy: Strategy, rows: IntArray) -> FloatArray:
+        """What is paid on queries before any model runs, shape (m,)."""
+        return np.zeros(len(rows)) if strategy.is_blind else self.query[rows]
+
+    def after(
+        self, strategy: Strategy, rows: IntArray, run: BoolArray, action: IntArray
+    ) -> FloatArray:
+        """What is paid once a model has answered, by the rules of a session; shape (m,).
+
+        Nothing is paid on an answer after which no model can run, or that is returned whatever it
+        says: a session asks nobody about it.
+
+        Args:
+            strategy: what decides.
+            rows: numbers of the queries, shape (m,).
+            run: which models had answered before, shape (m, k).
+            action: the model that has answered now, shape (m,).
+        """
+        paid = np.zeros(len(rows))
+        for pattern, members in patterns(run):
+            for model in np.unique(action[members]).tolist():
+                state = (pattern.tolist(), (~pattern).tolist(), model)
+                if any(strategy.reachable(*state)) and not strategy.is_final(*state):
+                    asked_on = members[action[members] == model]
+                    paid[asked_on] = self.answer[rows[asked_on], model]
+        return paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +132,11 @@ class Simulation:
     def __init__(
         self,
         strategy: Strategy,
-        believe: Believe,
+        believe: BeliefFunction,
         *,
         quality: FloatArray,
         cost: FloatArray,
-        advice: Advised | None = None,
+        advice: AdviceCosts | None = None,
     ) -> None:
         self.strategy = strategy
         self._believe = believe
@@ -158,8 +192,7 @@ class Simulation:
             if not len(going):
                 break
             if self._advice is not None:
-                told = self._advice.after(self.strategy, rows[going], run[going], action)
-                advised[going] += told
+                advised[going] += self._advice.after(self.strategy, rows[going], run[going], action)
             run[going, action] = True
         cost = np.where(run, self._cost[rows], 0.0).sum(axis=1) + advised
         return Outcome(run, chosen, cost, self._quality[rows, chosen])

@@ -10,7 +10,11 @@ from cascade_engine.core.checks import check_table, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.strategies import TuningData, find_strategy
 from cascade_engine.strategies.frontier import Frontier, Policy, coin
-from cascade_engine.tuning.frontier_search import costs_at, trace_frontier
+from cascade_engine.tuning.frontier_search import (
+    costs_at,
+    rehearsed_frontier,
+    trace_frontier,
+)
 from cascade_engine.tuning.simulation import Outcome, Simulation
 
 if TYPE_CHECKING:
@@ -18,10 +22,10 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.estimators import CombinedBeliefs
-    from cascade_engine.routing.live_advice import Advised
     from cascade_engine.strategies import Strategy
+    from cascade_engine.strategies.contract import BeliefFunction
     from cascade_engine.tuning.beliefs import Beliefs
-    from cascade_engine.tuning.simulation import Believe
+    from cascade_engine.tuning.simulation import AdviceCosts
 
 __all__ = ["Tuned", "simulate", "tune", "tune_on"]
 
@@ -59,12 +63,12 @@ def tune(
 
 def tune_on(
     strategy: Strategy,
-    believe: Believe,
+    believe: BeliefFunction,
     quality: FloatArray,
     cost: FloatArray,
     *,
-    advice: Advised | None = None,
-    later: Believe | None = None,
+    advice: AdviceCosts | None = None,
+    later: BeliefFunction | None = None,
 ) -> Tuned:
     """The same on whatever believes.
 
@@ -78,13 +82,14 @@ def tune_on(
             the labels.
     """
 
-    def game(strategy: Strategy, believe: Believe) -> Simulation:
+    def game(strategy: Strategy, believe: BeliefFunction) -> Simulation:
         return Simulation(strategy, believe, quality=quality, cost=cost, advice=advice)
 
     def frontier(strategy: Strategy) -> Frontier:
         return trace_frontier(game(strategy, believe))
 
-    tuned = Tuned(*strategy.learned(TuningData(quality, cost, frontier, believe)))
+    ready, rehearsal = strategy.learned(TuningData(quality, cost, frontier, believe))
+    tuned = Tuned(ready, frontier(ready) if rehearsal is None else rehearsed_frontier(rehearsal))
     if later is None:
         return tuned
     costs = costs_at(game(tuned.strategy, later), tuned.frontier.lambdas)
