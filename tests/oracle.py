@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import ndtr
 
-from cascade_engine.strategies import STOP
+from cascade_engine.strategies import STOP, CascadeRouting, ListedStrategy
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _KNOTS = np.linspace(-8.5, 8.5, 12)
@@ -40,6 +40,22 @@ class Maxima:
             return self.held
         missing = 1 - self.below[list(members)].prod(axis=0)
         return float(self.lower + missing @ self.weights)
+
+
+class ListedCascadeRouting(CascadeRouting):
+    """Cascade routing by listing all 2^k sets at their exact values: no lemma, bound or search."""
+
+    decide = ListedStrategy.decide
+
+
+def discrete_reservation_value(values, probabilities, price):
+    """The reservation value of a quality that takes finitely many values, at a price > 0."""
+    order = np.argsort(values)[::-1]
+    v, p = np.asarray(values, float)[order], np.asarray(probabilities, float)[order]
+    # Between two values E[(q - sigma)^+] is a line in sigma: the line that meets the price.
+    mass, mean = np.cumsum(p), np.cumsum(p * v)
+    candidates = (mean - price) / np.where(mass > 0, mass, 1.0)
+    return float(candidates[mass > 0].max())
 
 
 def sets_of(models, most=None):

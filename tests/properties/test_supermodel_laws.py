@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import CascadeRouting
 from tests.helpers import decide
-from tests.oracle import Maxima, cascade_routing_actions, held_of, sets_of, worths
+from tests.oracle import (
+    ListedCascadeRouting,
+    Maxima,
+    cascade_routing_actions,
+    held_of,
+    sets_of,
+    worths,
+)
 
 laws = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
@@ -48,7 +55,7 @@ def tied(known, state, lam, depth):
 def test_pruned_and_unpruned_rules_agree(choice, depth):
     known, state, lam = choice
     pruned = decide(CascadeRouting(max_depth=depth), known, state, lam)
-    unpruned = decide(CascadeRouting(max_depth=depth, prune=False), known, state, lam)
+    unpruned = decide(ListedCascadeRouting(max_depth=depth), known, state, lam)
     assert pruned == unpruned or {pruned, unpruned} <= tied(known, state, lam, depth)
 
 
@@ -58,7 +65,7 @@ def test_both_do_what_the_best_set_says(choice, depth):
     known, state, lam = choice
     right = cascade_routing_actions(known, state, lam, depth)
     assert decide(CascadeRouting(max_depth=depth), known, state, lam) in right
-    assert decide(CascadeRouting(max_depth=depth, prune=False), known, state, lam) in right
+    assert decide(ListedCascadeRouting(max_depth=depth), known, state, lam) in right
 
 
 @laws
@@ -96,7 +103,7 @@ def test_they_agree_on_more_models_too(k, depth):
     for lam in (0.0, 1e-3, 0.01, 0.05, 0.3):
         lams = np.full(n, lam)
         pruned = CascadeRouting(max_depth=depth).decide(estimates, run, available, lams)
-        unpruned = CascadeRouting(max_depth=depth, prune=False)
+        unpruned = ListedCascadeRouting(max_depth=depth)
         listed = unpruned.decide(estimates, run, available, lams)
         for i in np.flatnonzero(pruned != listed):
             known = estimates.quality[i], spread[i], estimates.cost[i]

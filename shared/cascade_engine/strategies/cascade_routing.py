@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,22 @@ __all__ = ["CascadeRouting"]
 
 #: Up to here all sets are listed, and the frontier is exact at every lambda.
 _LISTED = 6
-#: The most models where all sets must be listed: without pruning, and with correlated qualities.
+#: The most models where all sets must be listed: with correlated qualities.
 _MOST_LISTED = 12
 
 
-@persistent("CascadeRouting", fields=("max_depth", "per_step", "factors_", "prune"))
+def _without_pruning(state: dict[str, Any], version: int) -> dict[str, Any]:
+    """The state of version 1, in which Lemma 1 could be turned off: decisions were the same."""
+    del version
+    return {name: value for name, value in state.items() if name != "prune"}
+
+
+@persistent(
+    "CascadeRouting",
+    fields=("max_depth", "per_step", "factors_"),
+    version=2,
+    upgrade=_without_pruning,
+)
 class CascadeRouting(Escalating, ListedStrategy):
     """After any set of answers, weighs all sets of models that contain it.
 
@@ -46,17 +57,9 @@ class CascadeRouting(Escalating, ListedStrategy):
     Args:
         max_depth: the most models that may answer one query; None for no limit.
         per_step: whether each step has a lambda of its own.
-        prune: whether to use Lemma 1. Without it all 2^k sets are listed; the decisions are the
-            same.
     """
 
     name = "cascade_routing"
-
-    def __init__(
-        self, *, max_depth: int | None = None, per_step: bool = False, prune: bool = True
-    ) -> None:
-        super().__init__(max_depth=max_depth, per_step=per_step)
-        self.prune = prune
 
     def lists_options(self, models: int) -> bool:
         """For few models."""
@@ -74,7 +77,7 @@ class CascadeRouting(Escalating, ListedStrategy):
         if k > _MOST_LISTED:
             raise ConfigurationError(
                 f"cascade routing lists all sets of at most {_MOST_LISTED} models, not {k}: leave "
-                "out the covariance and prune=False, or use 'reservation_index'"
+                "out the covariance, or use 'reservation_index'"
             )
         if estimates.cov is None:
             value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
@@ -94,7 +97,7 @@ class CascadeRouting(Escalating, ListedStrategy):
         self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
     ) -> IntArray:
         """The cheapest member of the best set, or `STOP`."""
-        if estimates.cov is not None or not self.prune:
+        if estimates.cov is not None:
             return super().decide(estimates, run, available, lam)
         problem = Problem(
             estimates.quality,
@@ -117,7 +120,7 @@ class CascadeRouting(Escalating, ListedStrategy):
         lam: float,
     ) -> int:
         """The same in plain Python, as far as closed forms reach."""
-        if not self.prune:
+        if type(self).decide is not CascadeRouting.decide:
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
         held = max((q for q, yes in zip(quality, run, strict=True) if yes), default=-np.inf)
         members = [i for i, yes in enumerate(available) if yes]

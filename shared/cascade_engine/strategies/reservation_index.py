@@ -40,17 +40,13 @@ class ReservationIndex(Escalating):
     """
 
     name = "reservation_index"
-    _differs = False
-
-    def reservation_values(self, estimates: Estimates, price: FloatArray) -> FloatArray:
-        """Reservation values, (n, k), of qualities believed Gaussian at prices lambda x cost."""
-        return reservation_values(estimates.quality, estimates.sd, price)
 
     def decide(
         self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
     ) -> IntArray:
         """The model of the highest reservation value, the cheapest of ties, or `STOP`."""
-        index = self.reservation_values(estimates, lam[:, None] * estimates.cost)
+        price = lam[:, None] * estimates.cost
+        index = reservation_values(estimates.quality, estimates.sd, price)
         # Models x queries: what follows runs along the queries, of which there are many.
         open_ = np.ascontiguousarray(self.within_depth(run, available).T)
         index = np.where(open_, index.T, -np.inf)
@@ -75,7 +71,7 @@ class ReservationIndex(Escalating):
 
         It stops where lambda is at least E[(q - held)^+] / cost for every model.
         """
-        if not run.any() or self._differs:
+        if not run.any() or type(self).decide is not ReservationIndex.decide:
             yield from super().pieces_on(grid, estimates, run, available, spans)
             return
         first, last = spans
@@ -100,10 +96,6 @@ class ReservationIndex(Escalating):
         for piece in rest:
             yield replace(piece, rows=more[piece.rows])
 
-    def __init_subclass__(cls) -> None:
-        """Notes whether a subclass has reservation values of its own."""
-        cls._differs = cls.reservation_values is not ReservationIndex.reservation_values
-
     def decide_one(
         self,
         quality: Sequence[float],
@@ -115,7 +107,7 @@ class ReservationIndex(Escalating):
         lam: float,
     ) -> int:
         """The same in plain Python: a few microseconds for a few models."""
-        if self._differs:
+        if type(self).decide is not ReservationIndex.decide:
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
         if self.max_depth is None or sum(run) < self.max_depth:
             return one_decision()(quality, sd, cost, run, available, lam)

@@ -27,7 +27,7 @@ correlated = Beliefs(
     before[:40, :4], after[:40, :4], cost=cost[:40, :4], cov=0.02 * (root @ root.T))
 few = {"quality": after[:40, :4], "cost": cost[:40, :4]}
 cases = [(name, plain, truth) for name in sorted(STRATEGIES)]
-cases += [(CascadeRouting(max_depth=2, prune=False), plain, truth)]
+cases += [(CascadeRouting(max_depth=2), plain, truth)]
 cases += [(name, correlated, few) for name in ("cascading", "cascade_routing", "reservation_index")]
 for strategy, beliefs, true in cases:
     tuned, frontier = tune(strategy, beliefs, **true)

@@ -14,7 +14,12 @@ from cascade_engine.answers.question_form import asked
 from cascade_engine.answers.text import excerpt
 from cascade_engine.estimators import AnswerSignal, Estimates, LogprobSignal, TextEstimator
 from cascade_engine.estimators.features.texts import QueryFeatures, read
-from cascade_engine.strategies import FittedValueIteration, Strategy
+from cascade_engine.strategies import (
+    CascadeRouting,
+    FittedValueIteration,
+    ReservationIndex,
+    Strategy,
+)
 from tests.helpers import states
 
 
@@ -141,10 +146,6 @@ def test_what_a_subclass_changes_of_many_it_changes_of_one(data):
             quality, sd = super().estimate(evidence, run)
             return quality**0.5, sd
 
-    class Never(FittedValueIteration):
-        def decide(self, estimates, run, available, lam):
-            return np.full(len(run), -1)
-
     query, answer = data.queries[0], data.answers[0][0]
     plain = LogprobSignal().read_one(query, answer)
     assert Doubtful().read_one(query, answer) == pytest.approx([2 * x for x in plain])
@@ -155,8 +156,27 @@ def test_what_a_subclass_changes_of_many_it_changes_of_one(data):
     evidence = fitted.begin([query])
     many = fitted.estimate(evidence, np.zeros((1, 3), dtype=bool))[0][0]
     assert fitted.follow(query).estimate([False] * 3)[0] == pytest.approx(many.tolist())
-    rows = {"quality": [0.5], "sd": [0.1], "cost": [1.0]}
-    assert Never().decide_one(**rows, run=[False], available=[True], lam=0.0) == -1
+
+
+@pytest.mark.parametrize("kind", [CascadeRouting, FittedValueIteration, ReservationIndex])
+def test_a_strategy_that_changes_only_what_it_does_with_many_does_so_with_one(kind):
+    class Never(kind):
+        def decide(self, estimates, run, available, lam):
+            return np.full(len(run), -1)
+
+    class Always(Never):
+        def decide_one(self, quality, sd, cost, *, run, available, lam):
+            return 0
+
+    given = {"quality": [0.5], "sd": [0.1], "cost": [1.0], "run": [False], "available": [True]}
+    assert Never().decide_one(**given, lam=0.0) == -1
+    assert Always().decide_one(**given, lam=0.0) == 0
+    # On a grid too: here a model has answered, which the reservation index has a short cut for.
+    estimates = Estimates(*np.array([[[0.1, 0.9]], [[0.0, 0.1]], [[1.0, 1.0]]]))
+    run = np.array([[True, False]])
+    spans = np.zeros(1, dtype=int), np.full(1, 2)
+    pieces = Never().pieces_on(np.array([1.0, 0.0]), estimates, run, ~run, spans)
+    assert [piece.action.tolist() for piece in pieces if (piece.low < piece.high).any()] == [[-1]]
 
 
 def test_a_choice_of_ones_own_is_heeded():

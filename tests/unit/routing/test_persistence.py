@@ -115,7 +115,7 @@ def test_every_strategy_decides_as_before(strategy, data, held_out, tmp_path):
     "strategy",
     [
         Cascading(max_depth=2, per_step=True),
-        CascadeRouting(prune=False, per_step=True),
+        CascadeRouting(per_step=True),
         ReservationIndex(max_depth=1),
         SingleModel(1),
     ],

@@ -15,6 +15,7 @@ from cascade_engine.strategies import (
 )
 from cascade_engine.strategies.frontier import coin
 from tests.helpers import world
+from tests.oracle import ListedCascadeRouting
 
 
 class Patient(Strategy):
@@ -36,7 +37,7 @@ MORE = [
     Patient(),
     Cascading(max_depth=2),
     CascadeRouting(max_depth=2),
-    CascadeRouting(prune=False),
+    ListedCascadeRouting(),
     ReservationIndex(max_depth=2),
     ReservationIndex(per_step=True),
 ]

@@ -66,9 +66,6 @@ def test_what_was_set_survives_the_fit(kind):
     assert strategy.setting(0.25) == {"lambda": 0.25}
     one = tune(kind(per_step=True, max_depth=1), SOME.beliefs, **SOME.truth).strategy
     assert one.factors_ == ()
-    if kind is CascadeRouting:
-        unpruned = CascadeRouting(prune=False, per_step=True)
-        assert not tune(unpruned, SOME.beliefs, **SOME.truth).strategy.prune
 
 
 @every

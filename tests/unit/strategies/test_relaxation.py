@@ -8,6 +8,7 @@ import pytest
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import CascadeRouting
 from cascade_engine.strategies.supermodels import branching, listing
+from tests.oracle import ListedCascadeRouting
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def instances(rng, n, k):
 def test_settling_and_branching_agree_with_all_sets(few_listed, k, lam):
     estimates, run = instances(np.random.default_rng(k), 150, k)
     lambdas = np.full(len(run), lam)
-    every = CascadeRouting(prune=False).decide(estimates, run, ~run, lambdas)
+    every = ListedCascadeRouting().decide(estimates, run, ~run, lambdas)
     assert (CascadeRouting().decide(estimates, run, ~run, lambdas) == every).all()
     rows = zip(estimates.quality, estimates.sd, estimates.cost, run, every, strict=True)
     for quality, sd, cost, ran, expected in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,13 +13,13 @@ from scipy.stats import norm
 
 from cascade_engine import Beliefs, simulate
 from cascade_engine.estimators import Estimates
-from cascade_engine.strategies import STOP, CascadeRouting, ReservationIndex
+from cascade_engine.strategies import STOP, CascadeRouting, ReservationIndex, reservation_index
 from cascade_engine.strategies.gaussian.reservation import (
-    discrete_reservation_value,
     one_reservation_value,
     reservation_values,
 )
 from tests.helpers import decide, fresh
+from tests.oracle import discrete_reservation_value
 
 
 def log_excess(z):
@@ -127,16 +128,15 @@ class Discrete(ReservationIndex):
         super().__init__()
         self.kinds = kinds
 
-    def reservation_values(self, estimates, price):
-        return np.array(
-            [
-                [
-                    discrete_reservation_value(*kind, p)
-                    for kind, p in zip(self.kinds, row, strict=True)
-                ]
-                for row in price
-            ]
-        )
+    def decide(self, estimates, run, available, lam):
+        def values(mean, sd, price):
+            rows = (zip(self.kinds, row, strict=True) for row in price)
+            return np.array(
+                [[discrete_reservation_value(*kind, p) for kind, p in row] for row in rows]
+            )
+
+        with patch.object(reservation_index, "reservation_values", values):
+            return super().decide(estimates, run, available, lam)
 
 
 def optimum(kinds, price, left, held):

@@ -10,6 +10,7 @@ from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import STOP, CascadeRouting, Cascading
 from tests.helpers import believed, decide, fresh, states, world
 from tests.oracle import (
+    ListedCascadeRouting,
     Maxima,
     cascade_routing_actions,
     cascading_actions,
@@ -97,7 +98,7 @@ def test_the_unpruned_rule_weighs_every_set_too():
         for state in some_states(k, 6, rng):
             beliefs = known[0], np.where(state[0], 0, known[1]), known[2]
             for lam in LAMBDAS:
-                action = decide(CascadeRouting(prune=False), beliefs, state, lam)
+                action = decide(ListedCascadeRouting(), beliefs, state, lam)
                 assert action in cascade_routing_actions(beliefs, state, lam)
 
 
@@ -197,13 +198,13 @@ def test_many_models_are_decided_alike_by_arrays_and_by_numbers(k):
     assert len(actions) > 3
 
 
-@pytest.mark.parametrize("prune", [True, False])
-def test_theorem_three_is_played_to_the_letter(prune):
+@pytest.mark.parametrize("rule", [CascadeRouting(), ListedCascadeRouting()])
+def test_theorem_three_is_played_to_the_letter(rule):
     """A loop of its own: renew the estimates, ask the oracle, run the cheapest member, repeat."""
     some = world(40, 4, 3)
     beliefs, depths = some.beliefs, []
     for lam in (0.001, 0.005, 0.03):
-        outcome = simulate(CascadeRouting(prune=prune), beliefs, lam, **some.truth)
+        outcome = simulate(rule, beliefs, lam, **some.truth)
         for row in range(40):
             run = np.zeros(4, dtype=bool)
             while True:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
 
 __all__ = [
-    "discrete_reservation_value",
     "one_decision",
     "one_reservation_value",
     "reservation_values",
@@ -68,24 +67,6 @@ def reservation_values(mean: FloatArray, sd: FloatArray, price: FloatArray) -> F
     if not inside.all():
         value = np.where(inside, value, np.where((price <= 0) & (sd > 0), np.inf, mean - price))
     return np.asarray(value)
-
-
-def discrete_reservation_value(
-    values: FloatArray, probabilities: FloatArray, price: float
-) -> float:
-    """The reservation value of a quality that takes finitely many values.
-
-    Args:
-        values: shape (m,).
-        probabilities: shape (m,), adding to 1.
-        price: what asking costs, in units of quality, > 0.
-    """
-    order = np.argsort(values)[::-1]
-    v, p = np.asarray(values, float)[order], np.asarray(probabilities, float)[order]
-    # Between two values E[(q - sigma)^+] is a line in sigma: the line that meets the price.
-    mass, mean = np.cumsum(p), np.cumsum(p * v)
-    candidates = (mean - price) / np.where(mass > 0, mass, 1.0)
-    return float(candidates[mass > 0].max())
 
 
 @cache
