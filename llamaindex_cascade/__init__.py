@@ -11,8 +11,8 @@ except ModuleNotFoundError as error:
         'llamaindex_cascade needs LlamaIndex: pip install "cascade-routing[llamaindex]"'
     ) from error
 
-from llamaindex_cascade._tracing import CascadeTraceEvent, TraceLogHandler
-from llamaindex_cascade.events import CascadeDecisionEvent
+from llamaindex_cascade._tracing import TraceLogHandler
+from llamaindex_cascade.events import CascadeDecisionEvent, CascadeTraceEvent
 from llamaindex_cascade.llm import CascadeRoutingLLM
 from llamaindex_cascade.retrieval import RetrievalSignals
 

@@ -1,4 +1,4 @@
-"""What a cascade is made of: its fields, their checks, and what follows from them."""
+"""What a cascade is made of: its fields, their checks, and how they are written down."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ from cascade_engine.plugin.names import given_once, own_error, unknown_argument
 from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
-from llamaindex_cascade._options import measured, using
-from llamaindex_cascade._serialization import FORMER, Rebuilt, written
+from llamaindex_cascade._options import signals_of
+from llamaindex_cascade._serialization import (
+    FORMER_FIELDS,
+    plain_fields,
+    restored_fields,
+    restored_llms,
+)
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from llama_index.core.base.llms.types import LLMMetadata
     from typing_extensions import Self
 
 __all__ = ["Settings"]
 
-#: What an LLM is often given, and only a child can use.
+#: Arguments that LLMs often have, and that only a child can use.
 _OF_CHILDREN = (
-    *("api_base", "api_key", "temperature", "max_tokens", "max_retries", "timeout"),
+    *("api_base", "api_key", "temperature", "max_tokens", "timeout"),
     *("additional_kwargs", "context_window", "is_chat_model", "is_function_calling_model"),
     *("logprobs", "http_client", "stop"),
 )
@@ -69,14 +72,13 @@ class Settings(FunctionCallingLLM):
     _shadows: Shadows = PrivateAttr(default_factory=Shadows)
 
     def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
-        children = given_once(models, llms)
-        given = Rebuilt(options)
-        unknown = sorted(given.names - set(type(self).model_fields))
+        options = restored_fields(options)
+        unknown = sorted(options.keys() - type(self).model_fields.keys())
         if unknown:
             raise unknown_argument(unknown[0], sorted(type(self).model_fields), _OF_CHILDREN)
-        children = name_children(given.llms(children))
+        children = name_children(restored_llms(given_once(models, llms)))
         try:
-            super().__init__(llms=children, **given.fields())
+            super().__init__(llms=children, **options)
         except ValidationError as error:
             raise own_error(error.errors()) or error from None
 
@@ -89,12 +91,12 @@ class Settings(FunctionCallingLLM):
         """Builds the router once the fields are known."""
         super().model_post_init(context)
         if not callable(self.signals):
-            measured(self.signals)
+            signals_of(self.signals)
         self._children = {name: Child(name, llm) for name, llm in self.llms.items()}
         advisers = name_advisers(
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.llms)
         )
-        self._advisers = {each.name: Child(each.name, llm) for each, llm in advisers.items()}
+        self._advisers = {a.name: Child(a.name, llm) for a, llm in advisers.items()}
         self._router = router_by(self, self.llms, advisers)
 
     @property
@@ -107,45 +109,23 @@ class Settings(FunctionCallingLLM):
         """What holds whichever child answers. Read once: a child may ask its server for it."""
         if self._metadata is not None:
             return self._metadata
-        joint = joint_metadata(self._children)
+        metadata = joint_metadata(self._children)
         if all(child.metadata for child in self._children.values()):
-            self._metadata = joint
-        return joint
-
-    def using(self, **options: Any) -> AbstractContextManager[None]:
-        """Options for all calls of this cascade within a `with` block.
-
-        That is the way to reach calls that somebody else makes: a query engine, an agent. Blocks
-        may be nested: the inner holds. Other tasks and threads are not concerned, but for those
-        that are started within.
-
-        Example:
-            ```python
-            with llm.using(max_expected_cost=0.01):
-                engine.query("...")
-            ```
-
-        Args:
-            **options: `max_expected_cost`, `max_cost`, `lam`, `strategy`, `model`, as for a call;
-                and `signals`, numbers by name, or a function of the `Query` to such.
-
-        Raises:
-            ConfigurationError: one is not known, cannot work, or contradicts another.
-        """
-        return using(self, options, list(self.llms))
-
-    # Being written down.
+            self._metadata = metadata
+        return metadata
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
-        """A cascade from what `to_dict` made of one; fields that are no more are left out."""
-        return super().from_dict({k: v for k, v in data.items() if k not in FORMER}, **kwargs)
+        """A cascade from what `to_dict` made of one, also with an earlier version's fields."""
+        return super().from_dict(
+            {k: v for k, v in data.items() if k not in FORMER_FIELDS}, **kwargs
+        )
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:
         """All fields as plain values: children with their import paths, and without keys."""
         del info
-        return {**handler(self), **written(self), "class_name": self.class_name()}
+        return {**handler(self), **plain_fields(self), "class_name": self.class_name()}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A deep copy; a child with connections, which cannot be copied, is shared."""

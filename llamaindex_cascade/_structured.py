@@ -1,9 +1,10 @@
-"""Answers in a given form: an answer that cannot be read as it counts as failed."""
+"""Structured answers: the call for an object, and the object as a stream fills it in."""
 
 from __future__ import annotations
 
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.instrumentation.events.llm import (
@@ -15,147 +16,102 @@ from llama_index.core.program.utils import process_streaming_objects
 from llama_index.core.types import PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 
-from llamaindex_cascade._answering import Answering
-from llamaindex_cascade._forms import Form
 from llamaindex_cascade._messages import RECORD
+from llamaindex_cascade._requests import OutputForm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
     from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.llms.llm import LLM
 
-    from llamaindex_cascade._running import Run
+    from llamaindex_cascade._runs import Run
 
-__all__ = ["Structured"]
+__all__ = ["OWN_MODES", "GrowingObject", "announce_end", "form_call"]
 
 _DISPATCHER = get_dispatcher(__name__)
-#: Modes in which each child can be asked for itself.
-_OURS = {PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION, PydanticProgramMode.LLM}
-#: What a form decides by itself.
-_DECIDED = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
+#: Modes in which each child can be asked in its own way; the others are upstream's.
+OWN_MODES = {PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION, PydanticProgramMode.LLM}
+#: Keywords that a form settles by itself.
+_SETTLED_BY_FORM = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
 
 
-class Structured(Answering):
-    """The part of `CascadeRoutingLLM` that answers in a form.
+class FormCall(NamedTuple):
+    """A call for an object, as `CascadeRoutingLLM` opens it."""
 
-    Each child gives the form in its own way, those that call no functions too. What does not fit
-    counts as failed, and another child is asked.
+    kind: type[ChatResponse]
+    messages: list[ChatMessage]
+    keywords: dict[str, Any]
+    form: OutputForm
+
+
+def form_call(
+    cascade: LLM,
+    output_cls: Any,
+    prompt: Any,
+    llm_kwargs: dict[str, Any] | None,
+    prompt_args: dict[str, Any],
+) -> FormCall:
+    """The call for an object; LlamaIndex's instrumentation is told that it is asked for.
+
+    Args:
+        cascade: that is called.
+        output_cls: class of the object.
+        prompt: template of what is asked.
+        llm_kwargs: keywords for the children.
+        prompt_args: of the template.
     """
-
-    def structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Any:
-        """An object of a class; see LlamaIndex's own.
-
-        Raises:
-            ValidationError: no child's answer fits.
-        """
-        if self.pydantic_program_mode not in _OURS:
-            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-        _started(output_cls, prompt, prompt_args)
-        run = self._open(*self._asked_for(output_cls, prompt, llm_kwargs, prompt_args))
-        filled: Any = run.answer()
-        _DISPATCHER.event(LLMStructuredPredictEndEvent(output=filled.value))
-        return filled.value
-
-    async def astructured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Any:
-        """The same, without blocking the event loop."""
-        if self.pydantic_program_mode not in _OURS:
-            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-        _started(output_cls, prompt, prompt_args)
-        run = await self._aopen(*self._asked_for(output_cls, prompt, llm_kwargs, prompt_args))
-        filled: Any = await run.aanswer()
-        _DISPATCHER.event(LLMStructuredPredictEndEvent(output=filled.value))
-        return filled.value
-
-    # Upstream's streams are generators, that would open the run once their span has ended.
-
-    def stream_structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
-        """The object as it grows, and at the end as the class has it."""
-        if self.pydantic_program_mode not in _OURS:
-            return super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-        _started(output_cls, prompt, prompt_args)
-        run = self._open(*self._asked_for(output_cls, prompt, llm_kwargs, prompt_args))
-        return self._growing(run, output_cls, run.stream())
-
-    async def astream_structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
-        """The same, without blocking the event loop."""
-        if self.pydantic_program_mode not in _OURS:
-            return await super().astream_structured_predict(
-                output_cls, prompt, llm_kwargs, **prompt_args
-            )
-        _started(output_cls, prompt, prompt_args)
-        run = await self._aopen(*self._asked_for(output_cls, prompt, llm_kwargs, prompt_args))
-        return self._agrowing(run, output_cls, await run.astream())
-
-    def _asked_for(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None,
-        prompt_args: dict[str, Any],
-    ) -> tuple[Any, list[ChatMessage], dict[str, Any], Form]:
-        """What `_open` takes."""
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        kwargs = {k: v for k, v in (llm_kwargs or {}).items() if k not in _DECIDED}
-        return ChatResponse, messages, kwargs, Form(output_cls, self.pydantic_program_mode)
-
-    def _growing(
-        self, run: Run[Any], output_cls: Any, chunks: Generator[Any, None, None]
-    ) -> Generator[Any, None, None]:
-        held: Any = None
-        with closing(chunks):
-            for chunk in chunks:
-                held = self._object_in(run, output_cls, chunk, held)
-                _DISPATCHER.event(LLMStructuredPredictInProgressEvent(output=held))
-                yield held
-        _DISPATCHER.event(LLMStructuredPredictEndEvent(output=held))
-
-    async def _agrowing(
-        self, run: Run[Any], output_cls: Any, chunks: AsyncGenerator[Any, None]
-    ) -> AsyncGenerator[Any, None]:
-        held: Any = None
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                held = self._object_in(run, output_cls, chunk, held)
-                _DISPATCHER.event(LLMStructuredPredictInProgressEvent(output=held))
-                yield held
-        _DISPATCHER.event(LLMStructuredPredictEndEvent(output=held))
-
-    def _object_in(self, run: Run[Any], output_cls: Any, chunk: Any, held: list[Any] | None) -> Any:
-        """The object, as far as it has been written; at the end as the form has it."""
-        child = self._children[chunk.additional_kwargs[RECORD]["chosen"]]
-        form = run.request.form
-        if run.session.pending is None and form is not None:
-            return form.read(child, chunk)
-        so_far = None if held is None else [held]
-        return process_streaming_objects(chunk, output_cls, so_far, llm=child.llm)
-
-
-def _started(output_cls: Any, prompt: Any, prompt_args: dict[str, Any]) -> None:
     event = LLMStructuredPredictStartEvent(
         output_cls=output_cls, template=prompt, template_args=prompt_args
     )
     _DISPATCHER.event(event)
+    messages = cascade._extend_messages(prompt.format_messages(llm=cascade, **prompt_args))
+    keywords = {k: v for k, v in (llm_kwargs or {}).items() if k not in _SETTLED_BY_FORM}
+    form = OutputForm(output_cls, cascade.pydantic_program_mode)
+    return FormCall(ChatResponse, messages, keywords, form)
+
+
+def announce_end(value: Any) -> Any:
+    """Tells LlamaIndex's instrumentation of the object, and returns it."""
+    _DISPATCHER.event(LLMStructuredPredictEndEvent(output=value))
+    return value
+
+
+@dataclass
+class GrowingObject:
+    """The object that a stream fills in.
+
+    Attributes:
+        run: whose stream it is.
+        form: of the object.
+        value: the object as far as it has been written.
+    """
+
+    run: Run[Any]
+    form: OutputForm
+    value: Any = None
+
+    def versions(self, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """The object after each chunk; at the end as the form has it."""
+        with closing(chunks):
+            for chunk in chunks:
+                yield self._grown(chunk)
+        announce_end(self.value)
+
+    async def aversions(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        """The same, without blocking the event loop."""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield self._grown(chunk)
+        announce_end(self.value)
+
+    def _grown(self, chunk: Any) -> Any:
+        child = self.run.children[chunk.additional_kwargs[RECORD]["chosen"]]
+        if self.run.session.pending is None:
+            self.value = self.form.read(child, chunk).value
+        else:
+            before = None if self.value is None else [self.value]
+            output_cls, llm = self.form.output_cls, child.llm
+            self.value = process_streaming_objects(chunk, output_cls, before, llm=llm)
+        _DISPATCHER.event(LLMStructuredPredictInProgressEvent(output=self.value))
+        return self.value

@@ -1,48 +1,31 @@
-"""The end of a call: its trace is announced, and what is played in shadow mode begins."""
+"""Traces of a cascade's calls: written to a log, and read from it as questions to ask again."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.instrumentation.events import BaseEvent
-from llama_index_instrumentation import get_dispatcher
-from pydantic import Field
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
-from cascade_engine import CascadeError, adrive, drive
-from cascade_engine.data.traces.trace_log import TraceLog
-from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
-from llamaindex_cascade._hearing import is_heard
-from llamaindex_cascade._logged import logged
+from cascade_engine import CascadeError, DataError
+from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog
+from cascade_engine.storage.json_values import content_key, value_to_json
+from llamaindex_cascade.events import CascadeTraceEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from llama_index.core.instrumentation.events import BaseEvent
 
     from cascade_engine import Answer, Trace
-    from llamaindex_cascade._running import Run
 
-__all__ = ["CascadeTraceEvent", "TraceLogHandler", "settle"]
+__all__ = ["TraceLogHandler", "conversation_key", "logged_question", "logged_trace"]
 
 _LOG = logging.getLogger("cascade_engine")
-_DISPATCHER = get_dispatcher(__name__)
-
-
-class CascadeTraceEvent(BaseEvent):
-    """A call of a cascade has come to its end.
-
-    Attributes:
-        logged: what was asked, answered and decided, rejected drafts included; it is not written
-            down with the event.
-    """
-
-    logged: Any = Field(exclude=True, repr=False)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Name of the kind of event."""
-        return "CascadeTraceEvent"
 
 
 class TraceLogHandler(BaseEventHandler):
@@ -63,8 +46,8 @@ class TraceLogHandler(BaseEventHandler):
     log: Any
 
     def __init__(self, log: Any, **fields: Any) -> None:
-        opened = log if isinstance(log, TraceLog) else TraceLog(log)
-        super().__init__(**{"log": opened, **fields})
+        log = log if isinstance(log, TraceLog) else TraceLog(log)
+        super().__init__(**{"log": log, **fields})
 
     @classmethod
     def class_name(cls) -> str:
@@ -72,50 +55,66 @@ class TraceLogHandler(BaseEventHandler):
         return "CascadeTraceLogHandler"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Hears of a call's end."""
+        """Writes the trace of a `CascadeTraceEvent`; a failure to do so is a warning in the log."""
         del kwargs
         if not isinstance(event, CascadeTraceEvent):
             return
         try:
             self.log.write(event.logged)
-        except (OSError, CascadeError) as error:  # LlamaIndex would not tell anybody
+        except (OSError, CascadeError) as error:  # LlamaIndex drops what handlers raise
             _LOG.warning("a trace could not be logged: %r", error)
 
 
-def settle(run: Run[Any], *, is_async: bool) -> None:
-    """Announces the end of a call, or starts what is to be played in the background first."""
-    if run.shadow is None:
-        _tell(run, run.session.trace)
-    elif is_async:
-        run.shadows.astart(lambda: _aplay(run))
-    else:
-        run.shadows.start(lambda: _play(run))
+def logged_trace(
+    content: Sequence[ChatMessage] | str, trace: Trace, beside: Mapping[str, Answer] | None
+) -> LoggedTrace:
+    """A query for the log.
+
+    Args:
+        content: the messages of the chat, or the prompt of the completion.
+        trace: what came of it.
+        beside: in shadow mode, the answers given outside of the trace; else None.
+    """
+    record: dict[str, Any] | None
+    key: str | None
+    try:
+        if isinstance(content, str):
+            record = {"prompt": content}
+        else:
+            record = {"messages": [message.model_dump(mode="json") for message in content]}
+        key = conversation_key(content)
+        if trace.query.tools or trace.query.schema is not None:
+            record["form"] = "tools" if trace.query.schema is None else "schema"
+            key = content_key([key, trace.query.tools, trace.query.schema])
+        value_to_json(record)
+    except (DataError, PydanticSerializationError):
+        # Some object in a message has no JSON: from a file nobody could be asked that again.
+        record = key = None
+    return LoggedTrace(trace, record, key, shadow=beside is not None, beside=beside or {})
 
 
-def _play(run: Run[Any]) -> None:
-    incumbent, behind = _behind(run)
-    outcome = outcome_of(run.session.trace, incumbent)
-    trace = drive(behind.session, reusing(incumbent, outcome, behind.ask))
-    _tell(run, trace, beside(incumbent, outcome))
+def logged_question(record: Any) -> str | list[ChatMessage]:
+    """The question of which a `LoggedTrace` has the input.
+
+    Raises:
+        DataError: the input is none of LlamaIndex's, or the answer had to be in a form.
+    """
+    if not isinstance(record, Mapping) or not record.keys() & {"prompt", "messages"}:
+        raise DataError(f"a logged input is none of LlamaIndex's: {record!r:.80}")
+    if "form" in record:
+        raise DataError(
+            "a logged query offered tools, or asked for a form, and children cannot be asked for "
+            'that again: leave out traces with "form" in `trace.input`'
+        )
+    if "prompt" in record:
+        return str(record["prompt"])
+    try:
+        return [ChatMessage.model_validate(message) for message in record["messages"]]
+    except (TypeError, ValidationError) as error:
+        raise DataError(f"a logged input is none of LlamaIndex's: {record!r:.80}") from error
 
 
-async def _aplay(run: Run[Any]) -> None:
-    incumbent, behind = _behind(run)
-    outcome = outcome_of(run.session.trace, incumbent)
-    trace = await adrive(behind.session, areusing(incumbent, outcome, behind.aask))
-    _tell(run, trace, beside(incumbent, outcome))
-
-
-def _behind(run: Run[Any]) -> tuple[str, Run[Any]]:
-    """The incumbent, and the same call for the cascade, whose decisions are not announced."""
-    shadow = run.shadow
-    if shadow is None:
-        raise TypeError("this call is not in shadow mode")
-    return shadow.incumbent, replace(run, session=shadow.open(), shadow=None, is_silent=True)
-
-
-def _tell(run: Run[Any], trace: Trace, others: Mapping[str, Answer] | None = None) -> None:
-    """Announces a trace; in shadow mode also what was answered beside it."""
-    if is_heard(_DISPATCHER):
-        told = logged(run.request, trace, others)
-        _DISPATCHER.event(CascadeTraceEvent(logged=told, span_id=run.span))
+def conversation_key(content: Sequence[ChatMessage] | str) -> str:
+    """A digest that tells a conversation from all others; a prompt is one of a single message."""
+    messages = [ChatMessage(content=content)] if isinstance(content, str) else content
+    return content_key([message.model_dump() for message in messages])

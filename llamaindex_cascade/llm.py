@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-from llamaindex_cascade._learning import Learning
-from llamaindex_cascade._structured import Structured
-from llamaindex_cascade._tools import Calling
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from typing_extensions import override
+
+from cascade_engine import ConfigurationError
+from cascade_engine.plugin.learner import Learner
+from cascade_engine.plugin.shadow import Shadowed, opened
+from llamaindex_cascade._children import name_children
+from llamaindex_cascade._messages import with_signals
+from llamaindex_cascade._options import (
+    ALL_OPTIONS,
+    block_of_options,
+    options_in_force,
+    pop_options,
+    signals_of,
+)
+from llamaindex_cascade._requests import TOOLS, OutputForm, Request, TemplatePrompt
+from llamaindex_cascade._runs import Response, Run
+from llamaindex_cascade._settings import Settings
+from llamaindex_cascade._structured import (
+    OWN_MODES,
+    GrowingObject,
+    announce_end,
+    form_call,
+)
+from llamaindex_cascade._tools import react_keywords, tool_calls_of
+from llamaindex_cascade._tracing import conversation_key
+from llamaindex_cascade._training import training_children
+from llamaindex_cascade.retrieval import retrieved
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from llama_index.core.base.llms.types import (
+        ChatResponseAsyncGen,
+        ChatResponseGen,
+        CompletionResponseAsyncGen,
+        CompletionResponseGen,
+    )
+    from llama_index.core.chat_engine.types import AgentChatResponse
+    from llama_index.core.llms.llm import ToolSelection
+    from llama_index.core.prompts import BasePromptTemplate
+    from llama_index.core.tools.types import BaseTool
+    from typing_extensions import Self
+
+    from cascade_engine import CascadeRouter, Query, Session
+    from cascade_engine.plugin.training_data import Children
 
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(Structured, Calling, Learning):
+class CascadeRoutingLLM(Learner, Shadowed, Settings):
     """An LLM that answers each query with the best quality a budget can buy.
 
     It holds several LLMs, the children. For each query it decides which to ask, judges the answer
@@ -142,3 +187,310 @@ class CascadeRoutingLLM(Structured, Calling, Learning):
     def class_name(cls) -> str:
         """Name of the kind of LLM."""
         return "CascadeRoutingLLM"
+
+    def using(self, **options: Any) -> AbstractContextManager[None]:
+        """Options for all calls of this cascade within a `with` block.
+
+        That is the way to reach calls that somebody else makes: a query engine, an agent. Blocks
+        may be nested: the inner holds. Other tasks and threads are not concerned, but for those
+        that are started within.
+
+        Example:
+            ```python
+            with llm.using(max_expected_cost=0.01):
+                engine.query("...")
+            ```
+
+        Args:
+            **options: `max_expected_cost`, `max_cost`, `lam`, `strategy`, `model`, as for a call;
+                and `signals`, numbers by name, or a function of the `Query` to such.
+
+        Raises:
+            ConfigurationError: one is not known, cannot work, or contradicts another.
+        """
+        return block_of_options(self, options, list(self.llms))
+
+    # The eight ways to ask. They are left without LlamaIndex's callback decorators: the children's
+    # methods have them, and every call would be counted twice.
+
+    @override
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answers a conversation."""
+        return self._open(ChatResponse, messages, kwargs).answer()
+
+    @override
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answers a prompt."""
+        kwargs["formatted"] = formatted
+        return self._open(CompletionResponse, prompt, kwargs).answer()
+
+    @override
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answers a conversation chunk by chunk."""
+        return self._open(ChatResponse, messages, kwargs).stream()
+
+    @override
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Answers a prompt chunk by chunk."""
+        kwargs["formatted"] = formatted
+        return self._open(CompletionResponse, prompt, kwargs).stream()
+
+    @override
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answers a conversation without blocking the event loop."""
+        return await (await self._aopen(ChatResponse, messages, kwargs)).aanswer()
+
+    @override
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """Answers a prompt without blocking the event loop."""
+        kwargs["formatted"] = formatted
+        return await (await self._aopen(CompletionResponse, prompt, kwargs)).aanswer()
+
+    @override
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Answers a conversation chunk by chunk, without blocking the event loop."""
+        return await (await self._aopen(ChatResponse, messages, kwargs)).astream()
+
+    @override
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Answers a prompt chunk by chunk, without blocking the event loop."""
+        kwargs["formatted"] = formatted
+        return await (await self._aopen(CompletionResponse, prompt, kwargs)).astream()
+
+    @override
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        """A prompt for `complete`: where the cascade has no format, each child lays its own."""
+        return TemplatePrompt.of(
+            super()._get_prompt(prompt, **prompt_args), self, prompt, prompt_args
+        )
+
+    def _open(
+        self,
+        kind: type[Response],
+        content: Any,
+        keywords: dict[str, Any],
+        form: OutputForm | None = None,
+    ) -> Run[Response]:
+        """Decides how a call is to be answered; nobody is asked yet."""
+        self._lend_callbacks()
+        options = self._pop_options(keywords)
+        request = Request.of_call(kind, content, keywords, form)
+        query, able = self._query(request, options), self._able(request)
+
+        def opening(options: Mapping[str, Any]) -> Session:
+            return self._sessions.open(
+                self._router, query, options, max_cost=self.max_cost, able=able
+            )
+
+        session, shadow = opened(self.shadow, options, opening)
+        everybody = self._children | self._advisers
+        return Run(everybody, session, request, self._shadows, self.rate_limiter, shadow)
+
+    async def _aopen(
+        self,
+        kind: type[Response],
+        content: Any,
+        keywords: dict[str, Any],
+        form: OutputForm | None = None,
+    ) -> Run[Response]:
+        """`_open`; the strategy of a call, should it be to tune, is tuned in a thread."""
+        strategy = self._pop_options(dict(keywords)).get("strategy")
+        if strategy is not None:
+            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
+        return self._open(kind, content, keywords, form)
+
+    def _pop_options(self, keywords: dict[str, Any]) -> dict[str, Any]:
+        """The options of a call, which are taken out of its keywords."""
+        return options_in_force(self, pop_options(keywords, list(self.llms)))
+
+    def _query(self, request: Request, options: Mapping[str, Any]) -> Query:
+        query = with_signals(request.query(), retrieved(request.content))
+        for source in (self.signals, options.get("signals")):
+            query = with_signals(query, signals_of(source, query))
+        return query
+
+    def _able(self, request: Request) -> list[str]:
+        """Names of the children that can answer a request."""
+        if not request.needs_functions:
+            return list(self._children)
+        able = [name for name, child in self._children.items() if child.calls_tools]
+        if not able and request.form is not None:
+            raise ConfigurationError(
+                f"none of the models {list(self.llms)} can answer in that form: it is asked for by "
+                "functions, which none can call"
+            )
+        return able
+
+    def _lend_callbacks(self) -> None:
+        """Gives children without callback handlers of their own the cascade's, as they are now."""
+        for child in (*self._children.values(), *self._advisers.values()):
+            child.lend(self.callback_manager)
+
+    # Structured answers. Each child gives them in its own way, those that call no functions too.
+    # What does not fit counts as failed, and another child is asked. Upstream's streams are
+    # generators, which would open the run once their span has ended: these are functions.
+
+    @override
+    def structured_predict(
+        self,
+        output_cls: Any,
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """An object of a class; see LlamaIndex's own.
+
+        Raises:
+            ValidationError: no child's answer fits.
+        """
+        if self.pydantic_program_mode not in OWN_MODES:
+            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
+        filled: Any = self._open(*call).answer()
+        return announce_end(filled.value)
+
+    @override
+    async def astructured_predict(
+        self,
+        output_cls: Any,
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """The same, without blocking the event loop."""
+        if self.pydantic_program_mode not in OWN_MODES:
+            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
+        filled: Any = await (await self._aopen(*call)).aanswer()
+        return announce_end(filled.value)
+
+    @override
+    def stream_structured_predict(
+        self,
+        output_cls: Any,
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        """The object as it grows, and at the end as the class has it."""
+        if self.pydantic_program_mode not in OWN_MODES:
+            return super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
+        run = self._open(*call)
+        return GrowingObject(run, call.form).versions(run.stream())
+
+    @override
+    async def astream_structured_predict(
+        self,
+        output_cls: Any,
+        prompt: Any,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """The same, without blocking the event loop."""
+        if self.pydantic_program_mode not in OWN_MODES:
+            return await super().astream_structured_predict(
+                output_cls, prompt, llm_kwargs, **prompt_args
+            )
+        call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
+        run = await self._aopen(*call)
+        return GrowingObject(run, call.form).aversions(await run.astream())
+
+    # Tools: offered to the children that can call them, and read by the child that did.
+
+    @override
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """What `chat` gets: each child is to prepare the tools for itself."""
+        last = ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg
+        own = {key: kwargs.pop(key) for key in ALL_OPTIONS if key in kwargs}
+        keywords = {"messages": [*(chat_history or []), *([last] if last else [])], **own}
+        if not tools:
+            return keywords
+        if not self.metadata.is_function_calling_model:
+            raise ConfigurationError(
+                f"tools are offered, and none of the models {list(self.llms)} can call functions"
+            )
+        of_children = {
+            "tools": list(tools),
+            "verbose": verbose,
+            "allow_parallel_tool_calls": allow_parallel_tool_calls,
+            "tool_required": tool_required,
+            **kwargs,
+        }
+        return {**keywords, TOOLS: of_children}
+
+    @override
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tools that a response wants called.
+
+        Each provider writes them its own way: the child that answered reads them.
+
+        Raises:
+            ValueError: there are none, and that is an error.
+        """
+        calls = tool_calls_of(self._children, response, **kwargs)
+        if error_on_no_tool_call and not calls:
+            raise ValueError("the answer holds no tool call, and at least one was expected")
+        return calls
+
+    @override
+    def predict_and_call(
+        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+    ) -> AgentChatResponse:
+        """Asks for a tool call, and makes it; children that call no functions are asked in words.
+
+        See LlamaIndex's own.
+        """
+        return super().predict_and_call(tools, *args, **self._with_react(kwargs))
+
+    @override
+    async def apredict_and_call(
+        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+    ) -> AgentChatResponse:
+        """The same, without blocking the event loop."""
+        return await super().apredict_and_call(tools, *args, **self._with_react(kwargs))
+
+    def _with_react(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Keywords with what upstream's agent needs where no child calls functions."""
+        return kwargs if self.metadata.is_function_calling_model else react_keywords() | kwargs
+
+    # Learning: a question is a string, or messages.
+
+    def _asked(self) -> Children:
+        self._lend_callbacks()
+        return training_children(self._router, self._children, self._advisers, self._read)
+
+    def _read(self, question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
+        """A question to learn from: the engine's query, what children get, and a key."""
+        messages = [ChatMessage(content=question)] if isinstance(question, str) else question
+        request = Request.of_call(ChatResponse, messages, {})
+        query = self._query(request, self._pop_options({}))
+        return query, request, conversation_key(request.content)
+
+    @classmethod
+    def _named(cls, models: Any) -> dict[str, Any]:
+        return name_children(models)
+
+    def _rebudgeted(self, max_expected_cost: float | None, router: CascadeRouter) -> Self:
+        other = self.model_copy(update={"max_expected_cost": max_expected_cost})
+        other._router, other._sessions = router, type(self._sessions)()
+        return other

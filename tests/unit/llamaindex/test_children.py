@@ -37,7 +37,7 @@ from pydantic import ConfigDict, Field
 
 from cascade_engine import AllModelsFailedError, ConfigurationError
 from llamaindex_cascade import CascadeRoutingLLM
-from llamaindex_cascade._histories import readable
+from llamaindex_cascade._messages import readable
 from tests.llamaindex_fixtures import ASKED, Llamas, add, record
 from tests.scripted import Reply, ToolCall, plain, sure
 

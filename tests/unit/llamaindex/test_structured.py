@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from cascade_engine import AllModelsFailedError, ConfigurationError
 from llamaindex_cascade import CascadeRoutingLLM
+from llamaindex_cascade._structured import form_call
 from tests.llamaindex_fixtures import ASKED, PRICES, Llamas, acting, add, record
 from tests.scripted import Reply, ToolCall, plain
 
@@ -92,7 +93,7 @@ def test_a_child_gives_the_form_in_its_own_way(scripted_server, own):
 
 def test_the_draft_that_does_not_fit_is_paid_for(scripted_server):
     llm = cascade(scripted_server, unfit, {})
-    run = llm._open(*llm._asked_for(Sum, PROMPT, None, {"text": ASKED}))
+    run = llm._open(*form_call(llm, Sum, PROMPT, None, {"text": ASKED}))
     made = record(run.answer().response)
     (failure,) = made["failures"]
     assert failure["model"] == "weak"
