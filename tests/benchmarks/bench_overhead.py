@@ -23,7 +23,7 @@ import numpy as np
 from measuring import parser, seconds, table, times, write
 
 from cascade_engine import CascadeRouter, Price
-from cascade_engine.answers.question_form import asked
+from cascade_engine.answers.question_form import form_of
 from cascade_engine.datasets import load_everyday
 from cascade_engine.estimators.features.texts import read, weighed
 
@@ -173,7 +173,7 @@ def medians(ways: Mapping[str, Ask], prompts: Sequence[str], repeats: int) -> di
 
 def forget() -> None:
     """Makes a prompt new again."""
-    for known in (read, weighed, asked):
+    for known in (read, weighed, form_of):
         known.cache_clear()
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine import Answer, Query, Usage
+from cascade_engine.answers import canonical_answer
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.datasets import load_everyday
 from cascade_engine.estimators import Agreement, CombinedEstimator, StructureSignal
 from cascade_engine.estimators.contracts import AnswerSignal
-from cascade_engine.extraction import agree, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cascade_engine.extraction import Canonical
+    from cascade_engine.answers import CanonicalAnswer
 
 ZELLINGER, MMLU_PRO, EVERYDAY = "zellinger", "mmlu_pro", "everyday"
 FILES = {ZELLINGER: "zellinger_logprob9.parquet", MMLU_PRO: "mmlu_pro14.parquet"}
@@ -144,10 +144,12 @@ def remembering_estimator() -> CombinedEstimator:
 class _Remembering(Agreement):
     """Agreement that reads no answer and compares no pair twice."""
 
-    def finals(self, queries: Sequence[Query], answers: Sequence[Answer]) -> list[Canonical]:
+    def finals(self, queries: Sequence[Query], answers: Sequence[Answer]) -> list[CanonicalAnswer]:
         return [_final(self.extract, q.text, a.text) for q, a in zip(queries, answers, strict=True)]
 
-    def compare(self, one: Sequence[Canonical], other: Sequence[Canonical]) -> np.ndarray:
+    def compare(
+        self, one: Sequence[CanonicalAnswer], other: Sequence[CanonicalAnswer]
+    ) -> np.ndarray:
         return np.array([_alike(a, b) for a, b in zip(one, other, strict=True)])
 
 
@@ -159,18 +161,18 @@ class _Remembered(AnswerSignal):
 
 
 @cache
-def _final(extract, question: str, text: str) -> Canonical:
-    return canonical(question, text, extract=extract)
+def _final(extract, question: str, text: str) -> CanonicalAnswer:
+    return canonical_answer(question, text, extract=extract)
 
 
 #: By identity: `_final` keeps all of them alive, and hashing long texts would take as long.
 _ALIKE: dict[tuple[int, int], float] = {}
 
 
-def _alike(one: Canonical, other: Canonical) -> float:
+def _alike(one: CanonicalAnswer, other: CanonicalAnswer) -> float:
     pair = (id(one), id(other))
     if pair not in _ALIKE:
-        _ALIKE[pair] = _ALIKE[pair[::-1]] = agree(one, other)
+        _ALIKE[pair] = _ALIKE[pair[::-1]] = one.agreement(other)
     return _ALIKE[pair]
 
 

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, Query, ToolCall
-from cascade_engine.answers.structure import STRUCTURE_COLUMNS, structure_features
-from cascade_engine.extraction import (
-    agree,
+from cascade_engine.answers import (
+    STRUCTURE_COLUMNS,
     agreement,
+    canonical_answer,
+    similarity,
+    structure_features,
+)
+from cascade_engine.answers.extractors import (
     automatic,
     boxed,
-    canonical,
     choice_letter,
     code_block,
     json_answer,
@@ -22,7 +25,6 @@ from cascade_engine.extraction import (
     label,
     normalised_text,
     number,
-    similarity,
 )
 
 EXTRACTORS = [
@@ -60,11 +62,11 @@ def test_no_extractor_raises(extract, question, text):
 
 @given(question=TEXTS, a=TEXTS, b=TEXTS)
 def test_agreement_is_symmetric_and_within_bounds(question, a, b):
-    one, other = canonical(question, a), canonical(question, b)
-    assert 0 <= agree(one, other) <= 1
-    assert agree(one, other) == pytest.approx(agree(other, one), abs=1e-12)
-    assert agree(one, other) == agreement(question, a, b)
-    assert agree(one, one) == pytest.approx(float(bool(one.text)))
+    one, other = canonical_answer(question, a), canonical_answer(question, b)
+    assert 0 <= one.agreement(other) <= 1
+    assert one.agreement(other) == pytest.approx(other.agreement(one), abs=1e-12)
+    assert one.agreement(other) == agreement(question, a, b)
+    assert one.agreement(one) == pytest.approx(float(bool(one.text)))
 
 
 @given(a=TEXTS, b=TEXTS)

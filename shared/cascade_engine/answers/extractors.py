@@ -1,23 +1,37 @@
-"""Extractors: ways to read the one final answer from a free text."""
+r"""Extractors read the one final answer from a free text, so that answers can be compared.
+
+An extractor is any function `(question, text) -> str | None` that returns one canonical text for
+all answers that say the same, and None where it finds no final answer. Here are:
+
+| Extractor          | reads                                                    | "B) 1,200 USD" |
+| ------------------ | -------------------------------------------------------- | -------------- |
+| `number`           | the final number, as a decimal or a fraction             | "1200"         |
+| `choice_letter`    | the letter A to J of the option chosen                   | "B"            |
+| `label(labels)`    | the one of the given labels                              |                |
+| `json_field(path)` | a field of the JSON in the answer                        |                |
+| `json_answer`      | the JSON that the answer is, keys sorted                 |                |
+| `code_block`       | the last code block, without comments and layout         |                |
+| `boxed`            | what LaTeX's `\boxed{}` holds                            |                |
+| `normalised_text`  | the words, without a lead-in such as "The answer is"     | "b 1 200 usd"  |
+| `automatic`        | whichever of these the question and the answer call for  |                |
+
+No extractor raises on any text, and all take time linear in its length.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from cascade_engine.answers.choices import final_label, final_letter
 from cascade_engine.answers.code_and_json import final_code, final_field, final_json
-from cascade_engine.answers.final_answers import (
-    final_boxed,
-    final_label,
-    final_letter,
-    final_part,
-    final_value,
-    lone_value,
-)
-from cascade_engine.answers.question_form import Asked, asked
-from cascade_engine.answers.text import bare, phrase
+from cascade_engine.answers.final_answers import LATEX_NOISE, final_part, last_boxed
+from cascade_engine.answers.numbers import final_value, lone_value, number_text, number_value
+from cascade_engine.answers.question_form import QuestionForm, form_of
+from cascade_engine.answers.text import bare, phrase, without_markup
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.storage.registry import persistent
 
@@ -41,6 +55,13 @@ __all__ = [
 Extract: TypeAlias = Callable[[str, str], "str | None"]
 """A function `(question, text) -> final answer`, None where there is none."""
 
+Reader: TypeAlias = Callable[[str, QuestionForm], "str | None"]
+"""A function `(text, form of the question) -> final answer`, None where there is none."""
+
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]+)\}\{([^{}]+)\}")
+# A long answer says more than its first word, and is compared by all it says.
+_LONGEST_YES_NO = 300  # characters
+
 
 @persistent("Extractor")
 @dataclass(frozen=True)
@@ -63,31 +84,43 @@ class Extractor:
         return self.find(question, text)[1]
 
     def find(self, question: str, text: str) -> tuple[Extractor, str | None]:
-        """The extractor that applies, and what it found."""
+        """The extractor that applies, which may be another one, and the final answer it reads."""
         return self, self.read(question, text)
 
 
-def _read(reader: Callable[[str, Asked], str | None]) -> Extract:
-    return partial(_asking, reader)
+def _with_form(reader: Reader) -> Extract:
+    return partial(_read_with_form, reader)
 
 
 @persistent("extraction.asking")
-def _asking(reader: Callable[[str, Asked], str | None], question: str, text: str) -> str | None:
-    return reader(text, asked(question))
+def _read_with_form(reader: Reader, question: str, text: str) -> str | None:
+    return reader(text, form_of(question))
 
 
 @persistent("extraction.text_value")
-def _text_value(text: str, asked: Asked) -> str | None:
-    part = bare(final_part(text, asked))
+def _text_value(text: str, form: QuestionForm) -> str | None:
+    part = bare(final_part(text, form.words))
     return phrase(part) or part.casefold() or None
 
 
-number = Extractor("number", _read(final_value), closed=True)
-choice_letter = Extractor("letter", _read(final_letter), closed=True)
-boxed = Extractor("boxed", _read(final_boxed))
-code_block = Extractor("code", _read(final_code))
-json_answer = Extractor("json", _read(final_json))
-normalised_text = Extractor("text", _read(_text_value))
+@persistent("extraction.final_boxed")
+def _boxed_value(text: str, _: QuestionForm) -> str | None:
+    """What the last box holds: a number, or else its LaTeX but for what only changes its looks."""
+    content = last_boxed(text)
+    if content is None:
+        return None
+    value = number_value(without_markup(content))
+    if value is not None:
+        return number_text(value)
+    return LATEX_NOISE.sub("", _LATEX_FRACTION.sub(r"\1/\2", content)).strip("{}") or None
+
+
+number = Extractor("number", _with_form(final_value), closed=True)
+choice_letter = Extractor("letter", _with_form(final_letter), closed=True)
+boxed = Extractor("boxed", _with_form(_boxed_value))
+code_block = Extractor("code", _with_form(final_code))
+json_answer = Extractor("json", _with_form(final_json))
+normalised_text = Extractor("text", _with_form(_text_value))
 
 
 def label(labels: Sequence[str]) -> Extractor:
@@ -106,19 +139,18 @@ def label(labels: Sequence[str]) -> Extractor:
     """
     if isinstance(labels, str):
         raise ConfigurationError(f"labels must be a list, not the one string {labels!r}")
-    given = {phrase(text): text for text in labels}
-    if len(given) < 2 or len(given) < len(labels) or "" in given:  # noqa: PLR2004
+    by_phrase = {phrase(text): text for text in labels}
+    if len(by_phrase) < 2 or len(by_phrase) < len(labels) or "" in by_phrase:  # noqa: PLR2004
         raise ConfigurationError(
             f"labels must be two or more distinct words or phrases, not {list(labels)!r}"
         )
-
-    return Extractor("label", partial(_label, given), closed=True)
+    return Extractor("label", partial(_label, by_phrase), closed=True)
 
 
 @persistent("extraction.label")
-def _label(given: Mapping[str, str], _: str, text: str) -> str | None:
-    found = final_label(text, tuple(given))
-    return given[found] if found else None
+def _label(by_phrase: Mapping[str, str], _: str, text: str) -> str | None:
+    named = final_label(text, tuple(by_phrase))
+    return by_phrase[named] if named else None
 
 
 def json_field(path: str) -> Extractor:
@@ -151,46 +183,45 @@ class _Automatic(Extractor):
     """Tries what the question asks for, then what the answer looks like."""
 
     def find(self, question: str, text: str) -> tuple[Extractor, str | None]:
-        wanted = asked(question)
-        for extractor in _candidates(wanted, text):
+        for extractor in _candidates(form_of(question), text):
             value = extractor(question, text)
             if value is not None:
                 return (number if extractor is boxed and lone_value(value) else extractor), value
         return normalised_text.find(question, text)
 
 
-def _candidates(wanted: Asked, text: str) -> Iterator[Extractor]:
-    if wanted.options:
+def _candidates(form: QuestionForm, text: str) -> Iterator[Extractor]:
+    """The extractors that the question or the answer call for, the most certain first."""
+    if form.options:
         yield choice_letter
     if "\\boxed{" in text:
         yield boxed
-    if wanted.labels:
-        yield _ASKED_LABEL
-    elif wanted.yes_no and len(text) <= _SHORT:
+    if form.labels:
+        yield _OWN_LABEL
+    elif form.yes_no and len(text) <= _LONGEST_YES_NO:
         yield _YES_NO
-    if wanted.code and "```" in text:
+    if form.code and "```" in text:
         yield code_block
-    if wanted.json or text.lstrip()[:1] in {"{", "[", "`"}:
+    if form.json or text.lstrip()[:1] in {"{", "[", "`"}:
         yield json_answer
-    if wanted.number:
+    if form.number:
         yield number
     yield _LONE_NUMBER
 
 
 @persistent("extraction.asked_label")
-def _asked_label(text: str, asked: Asked) -> str | None:
-    return final_label(text, asked.labels)
+def _own_label(text: str, form: QuestionForm) -> str | None:
+    """The one of the labels that the question itself names."""
+    return final_label(text, form.labels)
 
 
 @persistent("extraction.lone_number")
-def _lone_number(text: str, asked: Asked) -> str | None:
-    return lone_value(bare(final_part(text, asked)))
+def _lone_number(text: str, form: QuestionForm) -> str | None:
+    return lone_value(bare(final_part(text, form.words)))
 
 
-_ASKED_LABEL = Extractor("label", _read(_asked_label), closed=True)
-# A long answer says more than its first word, and is compared by all it says.
-_SHORT = 300
+_OWN_LABEL = Extractor("label", _with_form(_own_label), closed=True)
 _YES_NO = label(["yes", "no"])
-_LONE_NUMBER = Extractor("number", _read(_lone_number), closed=True)
+_LONE_NUMBER = Extractor("number", _with_form(_lone_number), closed=True)
 
 automatic = _Automatic("automatic", normalised_text.read)

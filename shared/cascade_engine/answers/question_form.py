@@ -6,13 +6,14 @@ import re
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from cascade_engine.answers.similarity import content_words
-from cascade_engine.answers.text import excerpt, number_value, phrase, squeeze
+from cascade_engine.answers.numbers import number_value
+from cascade_engine.answers.text import excerpt, phrase, squeeze
+from cascade_engine.answers.text_similarity import content_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LETTERS", "Asked", "asked"]
+__all__ = ["LETTERS", "QuestionForm", "form_of"]
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -53,10 +54,13 @@ _FEWEST_LABELS, _MOST_LABELS = 2, 12
 _LONGEST_LABEL = 4  # words
 
 
-class Asked:
-    """What a question asks for; each part is read when it is first needed.
+class QuestionForm:
+    """The form of answer that a question asks for; each part is read when it is first needed.
 
     Of a very long question the beginning and the end are read, see `excerpt`.
+
+    Args:
+        question: the text of the question.
     """
 
     def __init__(self, question: str) -> None:
@@ -68,59 +72,59 @@ class Asked:
 
     @cached_property
     def options(self) -> Mapping[str, str]:
-        """Text of each lettered option it lists, as `phrase` has it."""
+        """Text of each lettered option that the question lists, as `phrase` has it, by letter."""
         return _options(self._squeezed)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The words it says to choose among."""
+        """The words that the question says to choose among, as `phrase` has them."""
         return () if self.options else _labels(self._squeezed)
 
     @cached_property
     def yes_no(self) -> bool:
-        """Whether it can be answered by yes or no."""
+        """Whether the question can be answered by yes or no."""
         return bool(_YES_NO.search(self._squeezed))
 
     @cached_property
     def number(self) -> bool:
-        """Whether it asks for a number."""
+        """Whether the question asks for a number."""
         return bool(_NUMBER.search(self._squeezed))
 
     @cached_property
     def code(self) -> bool:
-        """Whether it asks for code to be written."""
+        """Whether the question asks for code to be written."""
         return bool(_CODE.search(self._squeezed))
 
     @cached_property
     def json(self) -> bool:
-        """Whether it asks for JSON."""
+        """Whether the question asks for JSON."""
         # Most questions do not say the word: every answer would wait for the search.
         return "json" in self._question.casefold() and bool(_JSON.search(self._squeezed))
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Its words."""
+        """The words of the question, as `content_words` has them."""
         return content_words(self._question)
 
 
 @lru_cache(maxsize=256)
-def asked(question: str) -> Asked:
-    """The question as it is read, once for all the answers to it."""
-    return Asked(question)
+def form_of(question: str) -> QuestionForm:
+    """The form of answer that a question asks for, read once for all the answers to it."""
+    return QuestionForm(question)
 
 
 def _options(question: str) -> dict[str, str]:
     for pattern in (_OPTION_LINE, _OPTION_INLINE):
-        found = _consecutive(pattern.findall(question))
-        if len(found) > 1:
-            return found
+        options = _consecutive(pattern.findall(question))
+        if len(options) > 1:
+            return options
     return {}
 
 
-def _consecutive(found: list[tuple[str, str]]) -> dict[str, str]:
+def _consecutive(lines: list[tuple[str, str]]) -> dict[str, str]:
     """The last run of letters that begins with A: earlier ones are examples."""
     options: dict[str, str] = {}
-    for letter, text in found:
+    for letter, text in lines:
         if letter == "A":
             options = {}
         if letter == LETTERS[len(options) : len(options) + 1]:

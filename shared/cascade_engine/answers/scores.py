@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.answers.text import first_object, plain
+from cascade_engine.answers.code_and_json import first_object
+from cascade_engine.answers.text import without_markup
 from cascade_engine.core.checks import is_number
 from cascade_engine.storage.registry import persistent
 
@@ -55,25 +56,26 @@ def read_score(text: str) -> float | None:
     and "80%" anywhere, verdicts such as "Yes" or "The answer is not correct", and a number from 0
     to 1 that is the only one.
     """
-    text = plain(text[:_LONGEST]) if (found := first_object(text[:_LONGEST])) is None else text
-    if found is not None:
-        return _of_object(found)
+    reply = first_object(text[:_LONGEST])
+    if reply is not None:
+        return _of_object(reply)
+    text = without_markup(text[:_LONGEST])
     labelled = _LABELLED.findall(text)
     if labelled:
         return _value(*labelled[-1])
     for pattern in (_WHOLE.fullmatch, _LEADING.match):
         if match := pattern(text):
             return _value(*match.groups())
-    scaled = {_value(*each) for each in _ANY.findall(text) if each[1] or each[2]}
+    scaled = {_value(*parts) for parts in _ANY.findall(text) if parts[1] or parts[2]}
     if len(scaled) == 1:
         return scaled.pop()
     verdict = _verdict(text)
     return _only_number(text) if verdict is None and not scaled else verdict
 
 
-def _of_object(found: dict[str, Any]) -> float | None:
+def _of_object(reply: dict[str, Any]) -> float | None:
     """The score of a JSON object: by a key that says so, or its only value."""
-    named = {key.casefold(): value for key, value in found.items()}
+    named = {key.casefold(): value for key, value in reply.items()}
     keys = [key for key in _KEYS if key in named] or (list(named) if len(named) == 1 else [])
     if not keys:
         return None
@@ -86,6 +88,7 @@ def _of_object(found: dict[str, Any]) -> float | None:
 
 
 def _value(number: str, top: str | None, percent: str | None) -> float | None:
+    """A number as a share of its top (of 1, where none is given); None outside of [0, 1]."""
     most = float(top) if top else 100.0 if percent else 1.0
     value = float(number) / most if most >= 1 else -1.0
     return value if 0 <= value <= 1 else None
@@ -93,17 +96,17 @@ def _value(number: str, top: str | None, percent: str | None) -> float | None:
 
 def _verdict(text: str) -> float | None:
     """What the first and the last words say, unless they say two things."""
-    said = {
+    verdicts = {
         abs(_WORDS[match[2].casefold()] - bool(match[1]))
         for match in (_OPENING.match(text), _CLOSING.search(text))
         if match
     }
-    return said.pop() if len(said) == 1 else None
+    return verdicts.pop() if len(verdicts) == 1 else None
 
 
 def _only_number(text: str) -> float | None:
-    every = {_value(*each) for each in _ANY.findall(text)}
-    return every.pop() if len(every) == 1 else None
+    values = {_value(*parts) for parts in _ANY.findall(text)}
+    return values.pop() if len(values) == 1 else None
 
 
 @persistent("advisers.read_scores")
@@ -114,12 +117,13 @@ def read_scores(text: str, models: Sequence[str]) -> dict[str, float] | None:
     has 1 and all others 0.
     """
     text = text[:_LONGEST]
-    found = first_object(text)
-    if found is not None:
-        said = {str(key).strip().casefold(): value for key, value in found.items()}
-        scores = {m: read_score(str(said[m.casefold()])) for m in models if m.casefold() in said}
+    reply = first_object(text)
+    if reply is None:
+        scores = {model: _beside(model, text) for model in models}
     else:
-        scores = {m: score for m in models if (score := _beside(m, text)) is not None}
+        values = {str(key).strip().casefold(): value for key, value in reply.items()}
+        names = {model: model.casefold() for model in models}
+        scores = {m: read_score(str(values[name])) for m, name in names.items() if name in values}
     known = {model: score for model, score in scores.items() if score is not None}
     return known or _picked(text, models)
 
@@ -127,11 +131,12 @@ def read_scores(text: str, models: Sequence[str]) -> dict[str, float] | None:
 def _beside(model: str, text: str) -> float | None:
     """The number that stands after a model's name, where that is one and the same throughout."""
     pattern = rf"(?<![\w.-]){re.escape(model)}(?![\w-]|\.\w)\W{{0,6}}{_SCALED}"
-    found = {_value(*each) for each in re.findall(pattern, text, re.IGNORECASE)}
-    return found.pop() if len(found) == 1 else None
+    values = {_value(*parts) for parts in re.findall(pattern, text, re.IGNORECASE)}
+    return values.pop() if len(values) == 1 else None
 
 
 def _picked(text: str, models: Sequence[str]) -> dict[str, float] | None:
+    """1 for the model whose name is all of the text, and 0 for the others."""
     bare = text.strip(" \t\r\n\"'`*.:").casefold()
     if bare not in {model.casefold() for model in models}:
         return None

@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from cascade_engine.answers.question_form import asked
+from cascade_engine.answers.code_and_json import first_json
+from cascade_engine.answers.question_form import form_of
 from cascade_engine.answers.refusals import hedges, refuses
-from cascade_engine.answers.text import code_blocks, excerpt, first_json
+from cascade_engine.answers.text import code_blocks, excerpt
 from cascade_engine.answers.validity import schema_check, tool_call_fits, validator_check
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.errors import DataError
@@ -140,11 +141,11 @@ def structure_table(
         ConfigurationError: see `structure_features`.
         DataError: not as many queries as answers.
     """
-    asked_of = [queries] * len(answers) if isinstance(queries, Query) else list(queries)
-    if len(asked_of) != len(answers):
-        raise DataError(f"{len(asked_of)} queries for {len(answers)} answers: pass one, or as many")
+    queries = [queries] * len(answers) if isinstance(queries, Query) else list(queries)
+    if len(queries) != len(answers):
+        raise DataError(f"{len(queries)} queries for {len(answers)} answers: pass one, or as many")
     checks = _checks(schema, validator)
-    rows = [_row(q, a, *checks) for q, a in zip(asked_of, answers, strict=True)]
+    rows = [_row(query, answer, *checks) for query, answer in zip(queries, answers, strict=True)]
     return np.array(rows, dtype=float).reshape(len(rows), len(STRUCTURE_COLUMNS))
 
 
@@ -164,17 +165,17 @@ def _row(query: Query, answer: Answer, fits: _Check | None, accepts: _Check | No
     text = answer.text
     if fits is None and query.schema is not None:
         fits = schema_check(query.schema)
-    wants_json = (fits is not None or asked(query.text).json) and not answer.tool_calls
-    found, alone = _json_in(text) if wants_json else (None, False)
-    some = alone or found is not None
+    wants_json = (fits is not None or form_of(query.text).json) and not answer.tool_calls
+    value, alone = _json_in(text) if wants_json else (None, False)
+    has_json = alone or value is not None
     words = _WORD.findall(text)
     return [
-        (1.0 if alone else 0.5 * some) if wants_json else math.nan,
-        (fits(found) if some else 0.0) if wants_json and fits else math.nan,
+        (1.0 if alone else 0.5 * has_json) if wants_json else math.nan,
+        (fits(value) if has_json else 0.0) if wants_json and fits else math.nan,
         accepts(text) if accepts else math.nan,
         _tool_calls(query, answer),
         float(refuses(text, query.text)),
-        _truncated(answer, open_json=wants_json and not some),
+        _truncated(answer, open_json=wants_json and not has_json),
         float(not answer.tool_calls and (not text or text.isspace() or not _visible(text))),
         _repetition(words),
         _compressibility(text),
@@ -236,11 +237,11 @@ def _compressibility(text: str) -> float:
 def _other_script(question: str, text: str) -> float:
     if question.isascii() and text.isascii():
         return 0.0 if _letters(question) and _letters(text) else math.nan
-    expected, found = _scripts(question), _scripts(text)
-    total = sum(found.values())
+    expected, scripts = _scripts(question), _scripts(text)
+    total = sum(scripts.values())
     if total < _FEWEST_LETTERS or not expected:
         return math.nan
-    other = sum(count for script, count in found.items() if script not in expected)
+    other = sum(count for script, count in scripts.items() if script not in expected)
     # A long question takes long to search, for what most answers do not need to be known.
     return math.nan if other and _TRANSLATION.search(excerpt(question)) else other / total
 

@@ -213,7 +213,7 @@ class CascadeDataset:
                   options)` takes the options of `collect`.
                 - `agreement=True`: agreement with the strongest model, which is the last one unless
                   `strongest` names another. Final answers are compared, as
-                  `cascade_engine.extraction.agreement` has it, and calls of tools must be the same;
+                  `cascade_engine.answers.agreement` has it, and calls of tools must be the same;
                   or `agreement=similar`, with `similar(a, b)` in [0, 1], compares all that is said.
                 - `feedback=scores`: people's, a mapping of (id, model) to truth values or numbers
                   in [0, 1], or records with "id", "model" and "score". Without ids the question's

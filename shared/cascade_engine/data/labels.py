@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cascade_engine.answers.agreement import agreement as answer_agreement
+from cascade_engine.answers.canonical_answers import agreement as answer_agreement
 from cascade_engine.answers.graders import best_match
 from cascade_engine.answers.text import full_text, tool_call_texts
 from cascade_engine.core.checks import check_function, is_number

@@ -29,10 +29,10 @@ from cascade_engine.storage.registry import fitting_data_of, persistent, retire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cascade_engine.answers.canonical_answers import CanonicalAnswer
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.core.records import Answer, Query
     from cascade_engine.data.dataset import CascadeDataset
-    from cascade_engine.extraction import Canonical
 
 __all__ = ["CombinedEstimator"]
 
@@ -56,7 +56,7 @@ class _Evidence:
 
     queries: Sequence[Query]
     seen: Seen
-    finals: dict[int, list[Canonical]]
+    finals: dict[int, list[CanonicalAnswer]]
     folds: IntArray
 
 

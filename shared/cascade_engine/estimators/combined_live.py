@@ -16,11 +16,11 @@ from cascade_engine.estimators.regression.pooling import NONE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cascade_engine.answers.canonical_answers import CanonicalAnswer
     from cascade_engine.core.records import Answer, Query
     from cascade_engine.estimators.agreement import Agreement
     from cascade_engine.estimators.combined import CombinedEstimator, Fit
     from cascade_engine.estimators.regression.pooling import Pooling
-    from cascade_engine.extraction import Canonical
 
 __all__ = ["CombinedFollowing", "pooled_one"]
 
@@ -66,7 +66,7 @@ class _Company:
     def __init__(self, agreement: Agreement, k: int) -> None:
         self._agreement = agreement
         self._answers: dict[int, Answer] = {}
-        self._finals: dict[int, list[Canonical]] = {}
+        self._finals: dict[int, list[CanonicalAnswer]] = {}
         self.alike = [[float(i == j) for j in range(k)] for i in range(k)]
 
     def join(self, query: Query, model: int, answer: Answer) -> None:
@@ -77,7 +77,7 @@ class _Company:
             alike = self._agreement.compare(self._final(query, model), self._final(query, other))
             self.alike[model][other] = self.alike[other][model] = float(alike[0])
 
-    def _final(self, query: Query, model: int) -> list[Canonical]:
+    def _final(self, query: Query, model: int) -> list[CanonicalAnswer]:
         if model not in self._finals:
             self._finals[model] = self._agreement.finals([query], [self._answers[model]])
         return self._finals[model]

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cascade_engine.answers.canonical_answers import canonical_answer
+from cascade_engine.answers.extractors import automatic
 from cascade_engine.answers.text import full_text
 from cascade_engine.estimators.contracts import AnswerSignal
-from cascade_engine.extraction import agree, automatic, canonical
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cascade_engine.answers.extractors import Extract
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.records import Answer, Query
-    from cascade_engine.extraction import Extract
 
 __all__ = ["ConsistencySignal"]
 
@@ -31,7 +32,7 @@ class ConsistencySignal(AnswerSignal):
     are compared along with the text.
 
     Args:
-        extract: how the final answer is read from a text, see `cascade_engine.extraction`; by
+        extract: how the final answer is read from a text, see `answers.extractors`; by
             default what the question and the answer call for.
     """
 
@@ -45,6 +46,8 @@ class ConsistencySignal(AnswerSignal):
     def _one(self, query: Query, answer: Answer) -> float:
         if not answer.samples:
             return float("nan")
-        own = canonical(query.text, full_text(answer), extract=self.extract)
-        others = (canonical(query.text, text, extract=self.extract) for text in answer.samples)
-        return float(np.mean([agree(own, other) for other in others]))
+        own = canonical_answer(query.text, full_text(answer), extract=self.extract)
+        others = (
+            canonical_answer(query.text, text, extract=self.extract) for text in answer.samples
+        )
+        return float(np.mean([own.agreement(other) for other in others]))

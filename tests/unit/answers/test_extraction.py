@@ -9,13 +9,11 @@ import time
 import pytest
 
 from cascade_engine import ConfigurationError
-from cascade_engine.extraction import (
+from cascade_engine.answers import agreement, canonical_answer, similarity
+from cascade_engine.answers.extractors import (
     Extractor,
-    agree,
-    agreement,
     automatic,
     boxed,
-    canonical,
     choice_letter,
     code_block,
     json_answer,
@@ -23,7 +21,6 @@ from cascade_engine.extraction import (
     label,
     normalised_text,
     number,
-    similarity,
 )
 
 CAPITAL = (
@@ -148,7 +145,7 @@ def test_options_of_one_letter_do_not_stand_for_other_letters():
     ],
 )
 def test_options_are_found_in_the_question(question, value):
-    assert canonical(question, "(B)").kind == "letter"
+    assert canonical_answer(question, "(B)").kind == "letter"
     assert automatic(question, "(B)") == value
     assert agreement(question, "bee" if "bee" in question else "1.43", "B") == 1.0
 
@@ -388,12 +385,12 @@ def test_an_own_extractor_and_an_own_similarity():
 
 
 def test_canonical_answers_can_be_stored_and_compared():
-    a, b = canonical(FREE, "Paris"), canonical(FREE, "The capital is Paris, France")
+    a, b = canonical_answer(FREE, "Paris"), canonical_answer(FREE, "The capital is Paris, France")
     assert (a.kind, a.value, a.closed) == ("text", "paris", False)
-    assert agree(copy.deepcopy(a), b) == agree(a, b) == agree(b, a)
-    assert agree(a, b) == agreement(FREE, "Paris", "The capital is Paris, France")
-    assert hash(a) == hash(canonical(FREE, " Paris. "))
-    assert a == canonical(FREE, "Paris")
+    assert copy.deepcopy(a).agreement(b) == a.agreement(b) == b.agreement(a)
+    assert a.agreement(b) == agreement(FREE, "Paris", "The capital is Paris, France")
+    assert hash(a) == hash(canonical_answer(FREE, " Paris. "))
+    assert a == canonical_answer(FREE, "Paris")
 
 
 def test_a_question_may_list_labels_without_asking_for_them():
@@ -429,9 +426,9 @@ def test_a_matrix_of_nine_short_answers_takes_about_a_millisecond():
 
     def matrix():
         start = time.process_time()
-        found = [canonical(question, text) for text in answers]
+        found = [canonical_answer(question, text) for text in answers]
         for a, b in itertools.combinations(found, 2):
-            agree(a, b)
+            a.agreement(b)
         return time.process_time() - start
 
     assert min(matrix() for _ in range(30)) < 0.005

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cascade_engine import Answer, CascadeDataset, ConfigurationError, DataError, ToolCall
+from cascade_engine.answers import agreement
 from cascade_engine.data.collection import collect
 from cascade_engine.data.judge_labels import Judge, Judgement
-from cascade_engine.extraction import agreement
 
 MODELS = ["small", "large"]
 QUERIES = ["capital of Peru?", "capital of Chile?", "capital of Oman?"]

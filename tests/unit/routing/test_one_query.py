@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import STRATEGIES, CascadeRouter, CombinedEstimator, drive
-from cascade_engine.answers.question_form import asked
+from cascade_engine.answers.question_form import form_of
 from cascade_engine.answers.text import excerpt
 from cascade_engine.estimators import AnswerSignal, Estimates, LogprobSignal, TextEstimator
 from cascade_engine.estimators.features.texts import QueryFeatures, read
@@ -81,7 +81,7 @@ def test_of_a_long_prompt_both_ends_are_read():
     assert one.shape.tolist() == other.shape.tolist()
     assert one.shape[0] == pytest.approx(np.log1p(len(start + middle + end)))
     assert "7 +" in one.counts
-    assert asked(f"{start}{middle}{end}").number
+    assert form_of(f"{start}{middle}{end}").number
     # Counts are those of the whole, as far as the ends tell.
     half, whole = read(end), read(end * 50)
     assert np.expm1(whole.shape[[1, 4]]) == pytest.approx(

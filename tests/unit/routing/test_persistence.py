@@ -31,6 +31,7 @@ from cascade_engine import (
     estimators,
     strategies,
 )
+from cascade_engine.answers.extractors import json_field, label, number
 from cascade_engine.errors import PersistenceError
 from cascade_engine.estimators import (
     Agreement,
@@ -42,7 +43,6 @@ from cascade_engine.estimators import (
     StructureSignal,
     TextEstimator,
 )
-from cascade_engine.extraction import json_field, label, number
 from cascade_engine.routing.saving import save
 from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.storage.registry import fitting_data_of, persistent, registration_of

@@ -19,9 +19,9 @@ __all__ = [
     "compare",
     "content_words",
     "leaf_profile",
-    "profile",
     "similarity",
-    "unechoed",
+    "text_profile",
+    "without_echo",
 ]
 
 # A date, a time or a number is one word, as is a name with an apostrophe in it. What is written
@@ -42,7 +42,7 @@ _NEGATIONS_WORDS = (
     "kein keine nie non ne pas jamais nunca ningún niente não nem не нет ни 不 没 非"
 )
 _NEGATIONS = frozenset(_NEGATIONS_WORDS.split())
-_STOP_WEIGHT, _KNOWN_WEIGHT, _STRONG_WEIGHT = 0.05, 0.1, 2.0
+_STOP_WEIGHT, _QUESTION_WEIGHT, _STRONG_WEIGHT = 0.05, 0.1, 2.0
 #: Factor on the likeness of two texts of which only one negates, or that share no number.
 _CONTRARY = 0.5
 #: Longer texts are compared by words alone: spelling variants no longer matter there.
@@ -68,14 +68,14 @@ class Profile:
     negated: bool
 
 
-def profile(text: str, known: AbstractSet[str] = frozenset()) -> Profile:
+def text_profile(text: str, question_words: AbstractSet[str] = frozenset()) -> Profile:
     """What is compared of `text`.
 
-    Numbers, negations and capitalised words count double; words of little meaning, and those
-    `known` from the question, hardly count, unless there are no others.
+    Numbers, negations and capitalised words count double; words of little meaning, and those of the
+    question, hardly count, unless there are no others.
     """
     words = _words(text)
-    weights = {word: _weight(word, name, known) for word, name in words}
+    weights = {word: _weight(word, name, question_words) for word, name in words}
     content = [word for word, weight in weights.items() if weight >= 1]
     telling = [word for word, weight in weights.items() if weight > _STOP_WEIGHT]
     for first, second in pairwise(telling):
@@ -97,14 +97,14 @@ def leaf_profile(leaves: Iterable[str]) -> Profile:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """The words of a text, as profiles have them."""
+    """The words of a text, in lower case and without accents."""
     return frozenset(word for word, _ in _words(text))
 
 
-def unechoed(text: str, known: AbstractSet[str]) -> str:
+def without_echo(text: str, question_words: AbstractSet[str]) -> str:
     """The text without a beginning that only repeats the question, as in "The capital of X is"."""
     echo = _ECHO.match(text)
-    if echo and all(word in known or word in _STOP for word, _ in _words(echo[0])):
+    if echo and all(word in question_words or word in _STOP for word, _ in _words(echo[0])):
         return text[echo.end() :]
     return text
 
@@ -142,7 +142,7 @@ def similarity(a: str, b: str) -> float:
     """
     if phrase(bare(a)) == phrase(bare(b)):
         return 1.0
-    return compare(profile(a), profile(b))
+    return compare(text_profile(a), text_profile(b))
 
 
 def _words(text: str) -> list[tuple[str, bool]]:
@@ -150,8 +150,7 @@ def _words(text: str) -> list[tuple[str, bool]]:
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text).replace("\u2019", "'")
         text = unicodedata.normalize("NFC", _MARKED_LETTER.sub("", text))
-    found = _WORD.findall(text)
-    return [(_fold(word), word[0].isupper()) for word in found]
+    return [(_fold(word), word[0].isupper()) for word in _WORD.findall(text)]
 
 
 def _fold(word: str) -> str:
@@ -161,11 +160,11 @@ def _fold(word: str) -> str:
     return word.removesuffix("'s")
 
 
-def _weight(word: str, name: bool, known: AbstractSet[str]) -> float:  # noqa: FBT001  hot path
+def _weight(word: str, name: bool, question_words: AbstractSet[str]) -> float:  # noqa: FBT001  hot path
     if _negates(word):
         return _STRONG_WEIGHT
-    if word in known:
-        return _KNOWN_WEIGHT
+    if word in question_words:
+        return _QUESTION_WEIGHT
     if word in _STOP:
         return _STOP_WEIGHT
     return _STRONG_WEIGHT if name or word[-1].isdigit() else 1.0
