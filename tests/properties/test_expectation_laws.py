@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from cascade_engine.strategies.gaussian.expected_max import (
     expected_max_prefixes,
-    expected_max_prefixes_correlated,
     expected_max_subsets,
-    expected_max_subsets_correlated,
 )
 
 laws = settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -21,6 +19,18 @@ laws = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 qualities = st.floats(-1, 2).map(lambda x: round(x, 6))
 spreads = st.one_of(st.just(0.0), st.floats(-6, 0).map(lambda x: 10.0**x))
 holds = st.one_of(st.just(-np.inf), qualities)
+
+
+def subsets_correlated(mean, cov, held, members):
+    """E[max] of all subsets; the standard deviations are those of the covariance."""
+    sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    return expected_max_subsets(mean, sd, held, members, cov=cov)
+
+
+def prefixes_correlated(mean, cov, held, members):
+    """The same of all prefixes."""
+    sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    return expected_max_prefixes(mean, sd, held, members, cov=cov)
 
 
 @st.composite
@@ -150,7 +160,7 @@ def correlated(draw):
 def test_of_correlated_models_a_larger_set_is_worth_no_less_and_adds_less(problem):
     mean, cov, held = problem
     k = mean.shape[1]
-    values = expected_max_subsets_correlated(mean, cov, held, np.ones(mean.shape, bool))[0]
+    values = subsets_correlated(mean, cov, held, np.ones(mean.shape, bool))[0]
     for s, with_i, i in with_one_more(k):
         assert values[with_i] >= values[s] - 1e-14
         for t in range(s, 1 << k):
@@ -164,8 +174,8 @@ def test_of_correlated_models_a_larger_set_is_worth_no_less_and_adds_less(proble
 def test_prefixes_of_correlated_models_are_the_subsets_of_the_first(problem):
     mean, cov, held = problem
     everyone = np.ones(mean.shape, bool)
-    prefixes = expected_max_prefixes_correlated(mean, cov, held, everyone)[0]
-    values = expected_max_subsets_correlated(mean, cov, held, everyone)[0]
+    prefixes = prefixes_correlated(mean, cov, held, everyone)[0]
+    values = subsets_correlated(mean, cov, held, everyone)[0]
     assert prefixes == pytest.approx(
         values[[(1 << j) - 1 for j in range(len(prefixes))]], abs=1e-13
     )

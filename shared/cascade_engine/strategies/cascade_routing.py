@@ -11,10 +11,7 @@ from cascade_engine.errors import ConfigurationError
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
 from cascade_engine.strategies.escalating import Escalating
-from cascade_engine.strategies.gaussian.expected_max import (
-    expected_max_subsets,
-    expected_max_subsets_correlated,
-)
+from cascade_engine.strategies.gaussian.expected_max import expected_max_subsets
 from cascade_engine.strategies.supermodels import Problem, best_first_model, best_first_models
 
 if TYPE_CHECKING:
@@ -79,12 +76,9 @@ class CascadeRouting(Escalating, ListedStrategy):
                 f"cascade routing lists all sets of at most {_MOST_LISTED} models, not {k}: leave "
                 "out the covariance, or use 'reservation_index'"
             )
-        if estimates.cov is None:
-            value = expected_max_subsets(estimates.quality, estimates.sd, held, available)
-        else:
-            value = expected_max_subsets_correlated(
-                estimates.quality, estimates.cov, held, available
-            )
+        value = expected_max_subsets(
+            estimates.quality, estimates.sd, held, available, cov=estimates.cov
+        )
         members = ((np.arange(1 << k)[:, None] >> np.arange(k)) & 1).astype(bool)
         if self.max_depth is not None:
             room = self.max_depth - run.sum(axis=1, keepdims=True)

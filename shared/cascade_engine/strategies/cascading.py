@@ -10,10 +10,7 @@ from cascade_engine.core.arrays import highest
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
 from cascade_engine.strategies.escalating import Escalating
-from cascade_engine.strategies.gaussian.expected_max import (
-    expected_max_prefixes,
-    expected_max_prefixes_correlated,
-)
+from cascade_engine.strategies.gaussian.expected_max import expected_max_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +40,9 @@ class Cascading(Escalating, ListedStrategy):
             room = self.max_depth - run.sum(axis=1, keepdims=True)
             waiting &= np.cumsum(waiting, axis=1) <= room
         held = highest(np.where(run, estimates.quality, -np.inf))
-        if estimates.cov is None:
-            value = expected_max_prefixes(estimates.quality, estimates.sd, held, waiting)
-        else:
-            value = expected_max_prefixes_correlated(
-                estimates.quality, estimates.cov, held, waiting
-            )
+        value = expected_max_prefixes(
+            estimates.quality, estimates.sd, held, waiting, cov=estimates.cov
+        )
         nothing = np.zeros((len(held), 1))
         price = np.cumsum(np.where(waiting, estimates.cost, 0.0), axis=1)
         longer = np.cumsum(waiting, axis=1) > 0

@@ -6,15 +6,26 @@ import numpy as np
 import pytest
 
 from cascade_engine.errors import DataError
+from cascade_engine.strategies.gaussian.correlated import check_covariance
 from cascade_engine.strategies.gaussian.expected_max import (
-    check_covariance,
-    expected_max_prefixes_correlated,
+    expected_max_prefixes,
     expected_max_subsets,
-    expected_max_subsets_correlated,
     expected_max_two,
 )
 
 NOTHING = -np.inf
+
+
+def subsets_correlated(mean, cov, held, members):
+    """E[max] of all subsets; the standard deviations are those of the covariance."""
+    sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    return expected_max_subsets(mean, sd, held, members, cov=cov)
+
+
+def prefixes_correlated(mean, cov, held, members):
+    """The same of all prefixes."""
+    sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    return expected_max_prefixes(mean, sd, held, members, cov=cov)
 
 
 def one(function, mean, cov, held=NOTHING, members=None):
@@ -54,8 +65,8 @@ CASES = [
 def test_errors_stay_below_a_500th_of_the_largest_spread(mean, cov):
     k, unit = len(mean), np.sqrt(np.diagonal(cov).max())
     drawn = sampled(mean, cov)
-    values = one(expected_max_subsets_correlated, mean, cov)
-    prefixes = one(expected_max_prefixes_correlated, mean, cov)
+    values = one(subsets_correlated, mean, cov)
+    prefixes = one(prefixes_correlated, mean, cov)
     for number in {(1 << k) - 1, 3, 1 << k - 1, *range(1, 1 << k, (1 << k) // 4 + 1)}:
         members = [i for i in range(k) if number >> i & 1]
         assert abs(values[number] - drawn[members].max(axis=0).mean()) <= 2e-3 * unit
@@ -66,7 +77,7 @@ def test_errors_stay_below_a_500th_of_the_largest_spread(mean, cov):
 def test_pairs_match_clark(rho):
     mean, sd = [0.2, 0.5], [0.3, 0.8]
     clark = expected_max_two(np.array([0.2]), 0.3, 0.5, 0.8, rho * 0.24)[0]
-    values = one(expected_max_subsets_correlated, mean, equicorrelated(rho, sd))
+    values = one(subsets_correlated, mean, equicorrelated(rho, sd))
     assert values[1:3] == pytest.approx(mean, abs=1e-14)
     assert abs(values[3] - clark) <= 1e-3 * 0.8
 
@@ -74,7 +85,7 @@ def test_pairs_match_clark(rho):
 @pytest.mark.parametrize("held", [NOTHING, 0.3])
 def test_without_correlation_the_independent_values_come_back(held):
     mean, sd, members = [0.2, 0.5, 0.4, 0.1], [0.3, 0.1, 0.0, 0.6], [True, True, True, False]
-    values = one(expected_max_subsets_correlated, mean, equicorrelated(0, sd), held, members)
+    values = one(subsets_correlated, mean, equicorrelated(0, sd), held, members)
     exact = one(expected_max_subsets, mean, sd, held, members)
     assert np.abs(values[1:8] - exact[1:8]).max() <= 2e-3 * 0.6
     assert values[8] == exact[8] == held
@@ -82,13 +93,13 @@ def test_without_correlation_the_independent_values_come_back(held):
 
 def test_copies_of_one_model_are_worth_that_model():
     cov = equicorrelated(1.0, [0.4, 0.4, 0.4])
-    values = one(expected_max_subsets_correlated, [0.3] * 3, cov)
+    values = one(subsets_correlated, [0.3] * 3, cov)
     assert values[1:] == pytest.approx([0.3] * 7, abs=1e-14)
 
 
 def test_certain_values_give_the_plain_maximum():
     mean = [0.25, 0.5, 0.75]
-    assert one(expected_max_prefixes_correlated, mean, np.zeros((3, 3)), 0.5).tolist() == [
+    assert one(prefixes_correlated, mean, np.zeros((3, 3)), 0.5).tolist() == [
         0.5,
         0.5,
         0.5,
@@ -96,9 +107,7 @@ def test_certain_values_give_the_plain_maximum():
     ]
 
 
-@pytest.mark.parametrize(
-    "function", [expected_max_subsets_correlated, expected_max_prefixes_correlated]
-)
+@pytest.mark.parametrize("function", [subsets_correlated, prefixes_correlated])
 @pytest.mark.parametrize("held", [NOTHING, 0.3, 1e9])
 def test_without_members_only_the_held_value_remains(function, held):
     assert (one(function, [0.2, 0.5], np.eye(2), held, [False, False]) == held).all()
@@ -106,9 +115,7 @@ def test_without_members_only_the_held_value_remains(function, held):
         assert (one(function, [0.2, 0.5], np.eye(2), held) == held).all()
 
 
-@pytest.mark.parametrize(
-    "function", [expected_max_subsets_correlated, expected_max_prefixes_correlated]
-)
+@pytest.mark.parametrize("function", [subsets_correlated, prefixes_correlated])
 def test_queries_do_not_touch_one_another(function):
     rng = np.random.default_rng(0)
     mean, root = rng.random((30, 4)), rng.random((30, 4, 3))

@@ -275,10 +275,9 @@ held[::2] = 0.4
 members, root = rng.random((40, 6)) < 0.8, rng.random((40, 6, 4))
 cov = np.einsum("nij,nkj->nik", root, root)
 done = hashlib.sha256()
-for suffix, second in (("", sd), ("_correlated", cov)):
-    for what in ("subsets", "prefixes"):
-        function = getattr(e, f"expected_max_{what}{suffix}")
-        done.update(function(mean, second, held, members).tobytes())
+for spread in ({}, {"cov": cov}):
+    for function in (e.expected_max_subsets, e.expected_max_prefixes):
+        done.update(function(mean, sd, held, members, **spread).tobytes())
 print(done.hexdigest())
 """
 

@@ -1,33 +1,37 @@
-"""Expectation of the maximum of Gaussians, for every subset or every prefix of the models at once.
+"""Expectation of the maximum of Gaussian qualities: what a set of models is worth before its cost.
 
-Independent ones by closed forms and quadrature, see `_gaussians`. Correlated ones by one fixed set
-of low-discrepancy points that all sets share, so that the values are monotone and submodular
-exactly and the same in every process.
+The quality of a supermodel is E[max over its members of q_i] (Dekoninck et al., ICML 2025, Section
+4), an answer already held counting as a member without spread. Here it is computed
+
+- for one Gaussian and a level, and for two Gaussians, in closed form;
+- for all subsets, or all prefixes, of the k models at once: of independent qualities by closed
+  forms and quadrature (`independent`), of correlated ones by averages over one set of points
+  (`correlated`).
+
+Either way the value of a set is monotone and submodular in the set, exactly or to rounding. Lemma 1
+is sound on no other values.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cascade_engine.strategies.gaussian.correlated import averages, check_covariance
+from cascade_engine.strategies.gaussian.correlated import averages
 from cascade_engine.strategies.gaussian.independent import prefix_values, subset_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "check_covariance",
     "excess_one",
     "expected_excess",
     "expected_max_prefixes",
-    "expected_max_prefixes_correlated",
     "expected_max_subsets",
-    "expected_max_subsets_correlated",
     "expected_max_two",
 ]
 
@@ -89,95 +93,86 @@ def expected_max_two(
 
 
 def expected_max_subsets(
-    mean: FloatArray, sd: FloatArray, held: FloatArray, members: BoolArray
+    mean: FloatArray,
+    sd: FloatArray,
+    held: FloatArray,
+    members: BoolArray,
+    *,
+    cov: FloatArray | None = None,
 ) -> FloatArray:
-    """E[max(held, the members of S)] for every subset S of the k models, independent Gaussians.
+    """E[max(held, the members of S)] for every subset S of the k models.
 
     Args:
         mean: means, shape (n, k).
         sd: standard deviations, shape (n, k), at least 0.
         held: a value already certain, shape (n,); -inf where there is none.
         members: which models count, shape (n, k); the others add nothing to any subset.
+        cov: covariances of jointly Gaussian qualities, shape (n, k, k), in place of `sd`; symmetric
+            and positive semidefinite, and may be singular. See `correlated.check_covariance`.
 
     Returns:
         Shape (n, 2^k); bit i of a column's number says whether model i is in S. Where nothing is
         held, the empty set and sets without members have the value -inf. Errors are about 1e-12
-        of a query's largest standard deviation. A query's values do not depend on the others.
+        of a query's largest standard deviation; with `cov` within 2e-3 for up to 11 models. A
+        query's values do not depend on the others.
     """
-    n, k = mean.shape
-    out = np.empty((n, 1 << k))
-    for rows, m, holds in _groups(2 * members.sum(axis=1) + (held > -np.inf)):
-        columns = _columns(members[rows], m)
-        values = subset_values(
-            _at(mean[rows], columns), _at(sd[rows], columns), held[rows] if holds else None
-        )
-        out[rows] = values.T if columns is None else _spread_subsets(values.T, members[rows])
-    return out
+    return _expected_max(_SUBSETS, mean, sd, held, members, cov)
 
 
 def expected_max_prefixes(
-    mean: FloatArray, sd: FloatArray, held: FloatArray, members: BoolArray
+    mean: FloatArray,
+    sd: FloatArray,
+    held: FloatArray,
+    members: BoolArray,
+    *,
+    cov: FloatArray | None = None,
 ) -> FloatArray:
     """E[max(held, the members among the first j models)] for j = 0..k; shape (n, k + 1).
 
-    Arguments as for `expected_max_subsets`. Where nothing is held and a prefix has no member, its
-    value is -inf.
+    Arguments and errors as for `expected_max_subsets`. Where nothing is held and a prefix has no
+    member, its value is -inf.
     """
-    n, k = mean.shape
-    out = np.empty((n, k + 1))
-    for rows, m, holds in _groups(2 * members.sum(axis=1) + (held > -np.inf)):
-        columns = _columns(members[rows], m)
-        values = prefix_values(
-            _at(mean[rows], columns), _at(sd[rows], columns), held[rows] if holds else None
-        )
-        out[rows] = values.T if columns is None else _spread_prefixes(values.T, members[rows])
-    return out
+    return _expected_max(_PREFIXES, mean, sd, held, members, cov)
 
 
-def expected_max_subsets_correlated(
-    mean: FloatArray, cov: FloatArray, held: FloatArray, members: BoolArray
+class _Family(NamedTuple):
+    """All subsets, or all prefixes, of the models.
+
+    Attributes:
+        sets: how many there are of k models.
+        independent: their values among m models without correlation, shape (sets, n).
+        expand: from values of the members' sets to those of all models' sets.
+        is_subsets: whether these are the subsets.
+    """
+
+    sets: Callable[[int], int]
+    independent: Callable[[FloatArray, FloatArray, FloatArray | None], FloatArray]
+    expand: Callable[[FloatArray, BoolArray], FloatArray]
+    is_subsets: bool
+
+
+def _expected_max(  # noqa: PLR0917
+    family: _Family,
+    mean: FloatArray,
+    sd: FloatArray,
+    held: FloatArray,
+    members: BoolArray,
+    cov: FloatArray | None,
 ) -> FloatArray:
-    """E[max(held, the members of S)] for every subset S of the k models, jointly Gaussian.
-
-    The average over fixed points: those of a Sobol sequence and their mirror images, made to have
-    mean 0 and covariance 1 exactly. All sets share them, so that a larger set is never worth less
-    and a model never adds more to a larger set.
-
-    Args:
-        mean: means, shape (n, k).
-        cov: covariances, shape (n, k, k), symmetric and positive semidefinite; singular ones and
-            variances of 0 are fine. See `check_covariance`.
-        held: a value already certain, shape (n,); -inf where there is none.
-        members: which models count, shape (n, k); the others add nothing to any subset.
-
-    Returns:
-        Shape (n, 2^k), as for `expected_max_subsets`. Errors are within 2e-3 of a query's largest
-        standard deviation for up to 11 models.
-    """
+    """Values of a family's sets, queries with equally many members at a time."""
     n, k = mean.shape
-    out = np.empty((n, 1 << k))
-    for rows, m, _ in _groups(2 * members.sum(axis=1)):
+    out = np.empty((n, family.sets(k)))
+    holding = (held > -np.inf) if cov is None else False
+    for rows, m, holds in _groups(2 * members.sum(axis=1) + holding):
         columns = _columns(members[rows], m)
-        means, covs = _at(mean[rows], columns), _matrices(cov[rows], columns)
-        values = averages(means, covs, held[rows], subsets=True)
-        out[rows] = values if columns is None else _spread_subsets(values, members[rows])
-    return out
-
-
-def expected_max_prefixes_correlated(
-    mean: FloatArray, cov: FloatArray, held: FloatArray, members: BoolArray
-) -> FloatArray:
-    """E[max(held, the members among the first j models)] for j = 0..k; shape (n, k + 1).
-
-    Arguments and errors as for `expected_max_subsets_correlated`.
-    """
-    n, k = mean.shape
-    out = np.empty((n, k + 1))
-    for rows, m, _ in _groups(2 * members.sum(axis=1)):
-        columns = _columns(members[rows], m)
-        means, covs = _at(mean[rows], columns), _matrices(cov[rows], columns)
-        values = averages(means, covs, held[rows], subsets=False)
-        out[rows] = values if columns is None else _spread_prefixes(values, members[rows])
+        means = _at(mean[rows], columns)
+        if cov is None:
+            spread = _at(sd[rows], columns)
+            values = family.independent(means, spread, held[rows] if holds else None).T
+        else:
+            covs = _matrices(cov[rows], columns)
+            values = averages(means, covs, held[rows], subsets=family.is_subsets)
+        out[rows] = values if columns is None else family.expand(values, members[rows])
     return out
 
 
@@ -186,8 +181,8 @@ def _groups(key: IntArray) -> Iterator[tuple[IntArray | slice, int, bool]]:
     if len(key) and (key == key[0]).all():
         yield slice(None), int(key[0]) >> 1, bool(key[0] & 1)
         return
-    for one in np.unique(key).tolist():
-        yield np.flatnonzero(key == one), one >> 1, bool(one & 1)
+    for value in np.unique(key).tolist():
+        yield np.flatnonzero(key == value), value >> 1, bool(value & 1)
 
 
 def _columns(members: BoolArray, m: int) -> IntArray | None:
@@ -208,7 +203,7 @@ def _matrices(cov: FloatArray, columns: IntArray | None) -> FloatArray:
     return cov[rows, columns[:, :, None], columns[:, None, :]]
 
 
-def _spread_subsets(values: FloatArray, members: BoolArray) -> FloatArray:
+def _expand_subsets(values: FloatArray, members: BoolArray) -> FloatArray:
     """Values of the m members' subsets, (n, 2^m), as those of all models' subsets, (n, 2^k)."""
     bit = np.where(members, 1 << np.maximum(np.cumsum(members, axis=1) - 1, 0), 0)
     number = np.zeros((len(members), 1), dtype=np.intp)
@@ -217,8 +212,12 @@ def _spread_subsets(values: FloatArray, members: BoolArray) -> FloatArray:
     return np.take_along_axis(values, number, axis=1)
 
 
-def _spread_prefixes(values: FloatArray, members: BoolArray) -> FloatArray:
+def _expand_prefixes(values: FloatArray, members: BoolArray) -> FloatArray:
     """Values of the m members' prefixes, (n, m + 1), as those of all models', (n, k + 1)."""
     number = np.zeros((len(members), members.shape[1] + 1), dtype=np.intp)
     np.cumsum(members, axis=1, out=number[:, 1:])
     return np.take_along_axis(values, number, axis=1)
+
+
+_SUBSETS = _Family(lambda k: 1 << k, subset_values, _expand_subsets, is_subsets=True)
+_PREFIXES = _Family(lambda k: k + 1, prefix_values, _expand_prefixes, is_subsets=False)

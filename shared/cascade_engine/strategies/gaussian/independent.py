@@ -1,10 +1,15 @@
-"""Expectation of the maximum of independent Gaussians: closed forms, and quadrature for the rest.
+"""E[max] of independent Gaussians: closed forms for up to three of them, quadrature for more.
 
-Up to three values, a held one among them, have closed forms: Clark (1961) for two, Owen's T for
-three. More are integrated: E[max] = L + integral from L of (1 - product of the CDFs), by
-Gauss-Legendre quadrature on panels no longer than the narrowest Gaussian alive there allows. The
-quadrature is good to about 1e-12 of the largest standard deviation, so that the mixture of both
-stays monotone and submodular to rounding.
+Of two there is Clark's form (C. E. Clark, Operations Research 9, 1961), of three one with Owen's T
+function; a value held counts as one of them, without spread. The maximum of more has as its CDF the
+product of theirs, so that E[max] = L + the integral from L on of (1 - the product of the CDFs), for
+any L below all of them, or for the value held. That is taken by Gauss-Legendre quadrature on panels
+(`quadrature`), for all sets on the same nodes. It is good to about 1e-12 of the largest standard
+deviation, so that closed forms and integrals together stay monotone and submodular to rounding.
+
+Which sets are needed depends on how many models there are, not on the queries: a `_Plan` says once
+which pairs, triples and larger sets a family of sets consists of, and all n queries are computed
+along it.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 
 #: Products of CDFs held at once, so that they stay in the processor's cache.
 _CHUNK = 120_000
+#: Sets of up to so many items have closed forms.
 _EXACT = 3
 _DENSITY = 1 / sqrt(2 * pi)
 
@@ -112,7 +118,9 @@ def subset_values(mean: FloatArray, sd: FloatArray, held: FloatArray | None) -> 
 
 def prefix_values(mean: FloatArray, sd: FloatArray, held: FloatArray | None) -> FloatArray:
     """E[max] of every prefix, shape (m + 1, n); arguments as for `subset_values`."""
-    return _values(_prefixes_plan(mean.shape[1], held is not None), mean, sd, held, _cumulated)
+    return _values(
+        _prefixes_plan(mean.shape[1], held is not None), mean, sd, held, _prefix_products
+    )
 
 
 def _values(
@@ -159,15 +167,16 @@ def _closed_forms(plan: _Plan, mean: FloatArray, sd: FloatArray, out: FloatArray
     out[plan.pair_sets] = two.take(plan.pairs, axis=0)
     if not len(plan.triple_sets):
         return
-    of, third = plan.sides, mean.take(plan.third, axis=0)
-    var1, var2 = var1.take(of, axis=0), var2.take(of, axis=0)
-    lead = var2 * (first.take(of, axis=0) - third) + var1 * (second.take(of, axis=0) - third)
+    sides, third = plan.sides, mean.take(plan.third, axis=0)
+    var1, var2 = var1.take(sides, axis=0), var2.take(sides, axis=0)
+    lead = var2 * (first.take(sides, axis=0) - third)
+    lead = lead + var1 * (second.take(sides, axis=0) - third)
     root = np.sqrt(var1 * var2 + (var1 + var2) * var.take(plan.third, axis=0))
-    lead /= theta.take(of, axis=0) * root
-    z = z.take(of, axis=0)
+    lead /= theta.take(sides, axis=0) * root
+    z = z.take(sides, axis=0)
     # Without a gap the second term is 0, whatever T is.
-    wedge = owens_t(z, lead / np.maximum(z, 1e-200)) + 0.5 * tail.take(of, axis=0)
-    terms = density.take(of, axis=0) * ndtr(lead) - gap.take(of, axis=0) * wedge
+    wedge = owens_t(z, lead / np.maximum(z, 1e-200)) + 0.5 * tail.take(sides, axis=0)
+    terms = density.take(sides, axis=0) * ndtr(lead) - gap.take(sides, axis=0) * wedge
     greatest = mean.take(plan.triples, axis=0).max(axis=0)
     out[plan.triple_sets] = greatest + (terms[0::3] + terms[1::3] + terms[2::3])
 
@@ -187,11 +196,12 @@ def _integrals(
     parts = np.empty((len(plan.rest), len(left)))
     step = max(1, _CHUNK // (plan.sets * len(nodes)))
     for start in range(0, len(left), step):
-        of = slice(start, start + step)
-        points = left[of, None] + length[of, None] * nodes
-        cdf = panel_cdfs(points, (left[of], right[of]), *(table[:, of] for table in gaussians))
+        panels = slice(start, start + step)
+        points = left[panels, None] + length[panels, None] * nodes
+        ends = left[panels], right[panels]
+        cdf = panel_cdfs(points, ends, *(table[:, panels] for table in gaussians))
         product = products(cdf).take(plan.rest, axis=0)
-        np.einsum("spt,t->sp", product, weights, out=parts[:, of])
+        np.einsum("spt,t->sp", product, weights, out=parts[:, panels])
     parts = (1 - parts) * length
     return edges[:, 0] + np.add.reduceat(parts, np.cumsum(count) - count, axis=1)
 
@@ -205,7 +215,7 @@ def subset_products(factors: FloatArray) -> FloatArray:
     return out
 
 
-def _cumulated(factors: FloatArray) -> FloatArray:
+def _prefix_products(factors: FloatArray) -> FloatArray:
     """Products over every prefix of the m factors, (m, ...) to (m + 1, ...)."""
     out = np.empty((len(factors) + 1, *factors.shape[1:]))
     out[0] = 1.0

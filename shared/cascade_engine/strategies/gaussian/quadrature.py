@@ -1,7 +1,14 @@
 """Nodes and weights of the Gauss-Legendre quadrature of products of Gaussian CDFs.
 
-Panels are no longer than the narrowest Gaussian alive there allows: one fixed grid fails when the
-standard deviations differ.
+E[max(held, S)] = L + the integral from L on of (1 - the product over S of the CDFs). A CDF bends
+only within some standard deviations of its mean, its *span*: before it is 0, behind it is 1. One
+fixed grid fails when the standard deviations differ. So each query's range is cut into *panels*,
+none longer than the narrowest Gaussian alive there allows, with a few nodes in each.
+
+There are two accuracies. `rule`, `spans_of`, `edges_of` and `panel_cdfs` serve values that are good
+to 1e-12. Where only a decision hangs on the values, `cdfs_on_grids` and `cdfs_of_one` give coarser
+nodes that any set of a query's models can use: whatever the nodes are, no weight is negative, and
+as a function of the set the sum is monotone and submodular exactly.
 """
 
 from __future__ import annotations
@@ -34,7 +41,8 @@ REACH = 3.56 / _TAIL / 2
 _NO_SPREAD, _ROUNDING = 1e-30, 1e-15
 #: The largest standard deviation counts as at least this share of the range of the means.
 _LEAST_SCALE = 1e-12
-#: The same three where only decisions hang on it, and how far off that may be.
+#: How far off E[max] may be where only decisions hang on it, in largest standard deviations; then
+#: the tail, the reach and the nodes of a panel there.
 NODES_ERROR = 1e-6
 _SHORT_TAIL, _LONG_REACH, _FEW_NODES = 6.0, 5.0, 12
 #: So few Gaussians of a single query are walked through in plain Python.
@@ -46,9 +54,8 @@ def cdfs_on_grids(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Nodes that serve any set S of a query's k models.
 
-    E[max(held, S)] = lower + the sum of weights x (1 - product over S of the CDFs). No weight is
-    negative: as a function of S that is monotone and submodular exactly. It is good to about 1e-7
-    of the largest standard deviation: decisions need less than values.
+    E[max(held, S)] = lower + the sum of weights x (1 - product over S of the CDFs), good to about
+    1e-7 of the largest standard deviation.
 
     Args:
         mean: means, shape (n, k).
@@ -61,10 +68,10 @@ def cdfs_on_grids(
     """
     from scipy.special import ndtr  # noqa: PLC0415
 
-    some = held > -np.inf
-    items = np.concatenate([mean.T, np.where(some, held, mean[:, 0])[None]])
+    holds = held > -np.inf
+    items = np.concatenate([mean.T, np.where(holds, held, mean[:, 0])[None]])
     centred, spread, top, scale = units(items, sd.T)
-    lower = np.where(some, centred[-1], -np.inf)
+    lower = np.where(holds, centred[-1], -np.inf)
     begin, end = spans_of(centred[:-1], spread, _SHORT_TAIL)
     reach = np.where(end > begin, spread * _LONG_REACH, 0.0)
     edges = edges_of(begin, end, reach, lower)

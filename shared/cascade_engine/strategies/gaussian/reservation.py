@@ -1,9 +1,12 @@
-"""Reservation values (Weitzman 1979, 'Optimal Search for the Best Alternative', Econometrica 47).
+"""Reservation values: the held quality at which asking a model is just worth its price.
 
-The reservation value of a model is the answer quality at which asking it is just worth its price:
-sigma with E[(q - sigma)^+] = price. For a Gaussian sigma = mean + sd psi^{-1}(price / sd), where
-psi(z) = phi(z) - z (1 - Phi(z)). The inverse is read from one table of cubics in the logarithm of
-its argument (error below 2e-9), by single decisions and by arrays alike.
+In Pandora's problem (Weitzman 1979, 'Optimal Search for the Best Alternative', Econometrica 47)
+boxes with independent contents are opened at a price each, and the best content found is kept. The
+optimal rule needs one number for each box, the sigma with E[(q - sigma)^+] = price: open the box of
+the highest one, until what is held is at least as good. Here the boxes are models, the price is
+lambda x cost. For a Gaussian sigma = mean + sd psi^{-1}(price / sd), where psi(z) = phi(z) -
+z (1 - Phi(z)). The inverse is read from one table of cubics in the logarithm of its argument (error
+below 2e-9), by single decisions and by arrays alike.
 """
 
 from __future__ import annotations
