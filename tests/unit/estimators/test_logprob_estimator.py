@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cascade_engine.storage.decoding import Decoder
 from scipy.stats import rankdata
 
 from cascade_engine import (
@@ -20,6 +19,7 @@ from cascade_engine import (
     Query,
 )
 from cascade_engine.estimators.regression.logistic import fit_logistic, group_folds
+from cascade_engine.storage.json_objects import Decoder
 
 
 @pytest.fixture(scope="module")
