@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.local._download import fetch
-from cascade_engine.local._errors import LocalServerError, WeightsError
-from cascade_engine.local._sources import MODELS
+from cascade_engine.errors import CascadeError
+from cascade_engine.local._models import MODELS
+from cascade_engine.local._weights import WeightsError, fetch
 
 if TYPE_CHECKING:
     import os
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _SILENT = -1  # the verbosity at which the runtime writes no log line at all
+
+
+class LocalServerError(CascadeError):
+    """The server of a local model refused a request, or is closed."""
 
 
 @dataclass(frozen=True)

