@@ -9,6 +9,8 @@ from __future__ import annotations
 import httpx
 
 _ONCE = httpx.Limits(max_keepalive_connections=0)
+#: Nothing is encrypted on loopback, and to read the certificates takes longer than most tests.
+LOOPBACK = {"trust_env": False, "verify": False}
 
 
 def chat(server, model, options):
@@ -45,5 +47,5 @@ def _connected(server, asynchronous):
         "api_key": "test",
         "max_retries": 0,
         "http_client": server.http(httpx.Client),
-        asynchronous: httpx.AsyncClient(limits=_ONCE, trust_env=False),
+        asynchronous: httpx.AsyncClient(limits=_ONCE, **LOOPBACK),
     }

@@ -107,7 +107,7 @@ class ScriptedServer:
 
     def http(self, kind, **options):
         """An HTTP client that is closed at the end."""
-        client = kind(base_url=self.base_url, trust_env=False, **options)
+        client = kind(base_url=self.base_url, **clients.LOOPBACK, **options)
         self._clients.append(client)
         return client
 
