@@ -6,7 +6,13 @@ import math
 
 import numpy as np
 
-from cascade_engine import Answer, CascadeDataset, CascadeRouter, QualityEstimator
+from cascade_engine import (
+    Answer,
+    CascadeDataset,
+    CascadeRouter,
+    LinearCostEstimator,
+    QualityEstimator,
+)
 from cascade_engine.estimators.features.logprobs import confidence
 
 KINDS = ("easy", "plain", "tricky", "hard")
@@ -101,8 +107,9 @@ def zip_rows(*tables):
 
 
 def router(**options):
-    """One that learns by first words."""
-    return CascadeRouter(["small", "large"], quality=WordEstimator(), **options)
+    """One that learns quality by first words, and cost by length, which it is proportional to."""
+    parts = {"quality": WordEstimator(), "cost": LinearCostEstimator(), **options}
+    return CascadeRouter(["small", "large"], **parts)
 
 
 def traces(router, data, **limits):
