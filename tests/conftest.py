@@ -24,7 +24,7 @@ from cascade_engine.routing.decider import Decider
 from cascade_engine.strategies import find_strategy
 
 #: Chat models that say what they are told to, for whatever tests the LangChain adapter.
-pytest_plugins = ["tests.langchain_fixtures"]
+pytest_plugins = ["tests.langchain_fixtures", "tests.solved_once"]
 
 _WORDS = [a + b for a in "bcdfgl" for b in ("an", "el", "ip", "os", "ud")]
 _HINTS = ("simple", "plain", "tricky", "deep")

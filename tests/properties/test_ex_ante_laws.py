@@ -21,6 +21,7 @@ from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.storage.registry import persistent
 from tests.ex_ante import Measured, graded, letters
 
+pytestmark = pytest.mark.usefixtures("solved_anew")
 laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 texts = st.text(alphabet="abc \n?1{é", max_size=12)
