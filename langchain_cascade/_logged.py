@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_core.messages import ToolMessage, messages_from_dict, messages_to_dict
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine.data.traces.trace_log import LoggedTrace
+from cascade_engine.data.traces import LoggedTrace
 from cascade_engine.storage.json_values import content_key, value_to_json
 from langchain_cascade._messages import RECORD, query_of
 from langchain_cascade._tools import bind, form_of, offered

@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
 )
 
 from cascade_engine import adrive, drive
-from cascade_engine.data.traces.trace_log import TraceLog
+from cascade_engine.data.traces import TraceLog
 from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
 from langchain_cascade._handlers import STREAMING
 from langchain_cascade._interrupts import stops_the_graph

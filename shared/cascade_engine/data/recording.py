@@ -1,4 +1,4 @@
-"""One model's recorded answers, by question: what an adapter's replayed model answers from."""
+"""One model's recorded answers by question, from which an adapter's replayed model answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Recording"]
 
 
 class Recording:
-    """What a model once answered.
+    """The answers of one model in a data set.
 
     Args:
-        data: the recording.
-        model: which of its models.
+        data: the data set.
+        model: the name of the model.
 
     Raises:
-        DataError: the recording has no such model.
+        DataError: the data set has no such model.
     """
 
     def __init__(self, data: CascadeDataset, model: str) -> None:
@@ -32,12 +32,12 @@ class Recording:
         }
 
     def answer(self, question: str) -> Answer:
-        """The answer to a recorded question.
+        """Looks up the answer to a question.
 
         Raises:
-            DataError: it is not recorded.
+            DataError: the question is not recorded.
         """
-        found = self._answers.get(question)
-        if found is None:
+        answer = self._answers.get(question)
+        if answer is None:
             raise DataError(f"{self._model!r} has no recorded answer to {question[:80]!r}")
-        return found
+        return answer

@@ -20,14 +20,20 @@ __all__ = ["split_rows"]
 def split_rows(
     texts: Sequence[str], groups: Sequence[Any] | None, fractions: Sequence[float], seed: int
 ) -> list[list[int]]:
-    """Row numbers of each part, in order; what hangs together goes to one part, the largest first.
+    """The row numbers of each part; rows of one cluster go to one part.
 
-    Each cluster goes to the part that lacks most of what it is to have, so the parts come as near
-    to their fractions as the clusters allow.
+    The clusters are dealt out largest first, each to the part that still lacks most rows, so that
+    the parts come as near to their fractions as the clusters allow.
+
+    Args:
+        texts: the question of each row.
+        groups: the group of each row, None where a row stands alone; or None for no groups.
+        fractions: the share of each part.
+        seed: of the order among clusters of the same size.
 
     Raises:
-        ConfigurationError: the fractions are not positive, or do not add up to 1, or a seed that
-            cannot be.
+        ConfigurationError: the fractions are not positive or do not add up to 1, or the seed is no
+            whole number of at least 0.
         DataError: there are fewer clusters than parts.
     """
     shares = list(fractions) if not is_number(fractions) else []
@@ -35,31 +41,34 @@ def split_rows(
         raise ConfigurationError(f"fractions must be positive numbers, not {fractions!r}")
     if not math.isclose(sum(shares), 1, abs_tol=1e-9):
         raise ConfigurationError(f"the fractions {shares} add up to {sum(shares):g}, not to 1")
-    found = clusters(texts, groups)
-    if len(found) < len(shares):
+    row_groups = clusters(texts, groups)
+    if len(row_groups) < len(shares):
         raise DataError(
-            f"{len(found)} distinct groups of queries cannot be split into {len(shares)} parts"
+            f"{len(row_groups)} distinct groups of queries cannot be split into {len(shares)} parts"
         )
-    order = generator(seed).permutation(len(found))
-    wanting = np.array(shares) * len(texts)
+    shuffled = generator(seed).permutation(len(row_groups))
+    order = sorted(shuffled, key=lambda i: -len(row_groups[i]))
+    lacking = np.array(shares) * len(texts)
     parts: list[list[int]] = [[] for _ in shares]
-    for left, at in zip(
-        range(len(found), 0, -1), sorted(order, key=lambda i: -len(found[i])), strict=True
-    ):
-        # What no part has yet had must not run out of clusters.
+    for place, number in enumerate(order):
+        # No part may stay empty: the last clusters are kept for the parts that have none.
         empty = [i for i, part in enumerate(parts) if not part]
-        able = empty if len(empty) == left else range(len(parts))
-        part = max(able, key=lambda i: wanting[i])
-        parts[part] += found[at]
-        wanting[part] -= len(found[at])
+        candidates = empty if len(empty) == len(order) - place else range(len(parts))
+        part = max(candidates, key=lambda i: lacking[i])
+        parts[part] += row_groups[number]
+        lacking[part] -= len(row_groups[number])
     return [sorted(part) for part in parts]
 
 
 def clusters(texts: Sequence[str], groups: Sequence[Any] | None) -> list[list[int]]:
-    """Row numbers that belong together: of the same text, or the same group, or both in turn."""
+    """The rows that belong together, directly or through others: those of one text or one group.
+
+    Texts are compared but for case and white space.
+    """
     parent = list(range(len(texts)))
 
     def root(row: int) -> int:
+        """The row that stands for a cluster; the way to it is halved for the next search."""
         while parent[row] != row:
             parent[row] = row = parent[parent[row]]
         return row
@@ -73,7 +82,7 @@ def clusters(texts: Sequence[str], groups: Sequence[Any] | None) -> list[list[in
             raise DataError(f"a group must be text or a number, not {names[-1][1]!r}")
         for name in names:
             parent[root(row)] = root(first.setdefault(name, row))
-    found: dict[int, list[int]] = {}
+    by_root: dict[int, list[int]] = {}
     for row in range(len(texts)):
-        found.setdefault(root(row), []).append(row)
-    return list(found.values())
+        by_root.setdefault(root(row), []).append(row)
+    return list(by_root.values())

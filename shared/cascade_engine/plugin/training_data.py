@@ -11,7 +11,7 @@ from cascade_engine.data.collection import Collection, acollect, collect
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.data.labels import check_labels
 from cascade_engine.data.traces.trace_line import LoggedTrace
-from cascade_engine.data.traces.traffic import asked_of
+from cascade_engine.data.traces.traffic import query_without_advice
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.routing.recorded_advice import aadvise, advise
 
@@ -107,7 +107,7 @@ class Children:
         """A question as a query, input and key; a logged one keeps what advisers said of it."""
         if not isinstance(question, LoggedTrace):
             return self.read(question)
-        asked_of(question)
+        query_without_advice(question)
         if question.input is None:
             raise DataError(
                 f"the trace of {question.query.text[:80]!r} was logged without its input, and "

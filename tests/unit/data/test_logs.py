@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from cascade_engine import DataError, Price, ToolCall, Usage
-from cascade_engine.logs import read_langsmith, read_openai_batches
+from cascade_engine.data.importers import read_langsmith, read_openai_batches
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

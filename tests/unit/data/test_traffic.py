@@ -25,7 +25,7 @@ from cascade_engine.core.queries import query_key
 from cascade_engine.core.trace import Advice
 from cascade_engine.data.collecting.journal import Cell
 from cascade_engine.data.collection import Collection
-from cascade_engine.data.traces.trace_log import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.plugin.training_data import Children, Gathering
 from tests.helpers import finished

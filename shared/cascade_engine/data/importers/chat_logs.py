@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoggedCalls", "get", "message_of", "query_of", "text_of", "tools_of"]
 
-_ASKING = frozenset({"user", "human", "HumanMessage", "HumanMessageChunk"})
+#: Roles of users, by the tools that log them.
+_USERS = frozenset({"user", "human", "HumanMessage", "HumanMessageChunk"})
 
 
 def get(holder: Any, *path: str) -> Any:
@@ -28,7 +29,7 @@ def get(holder: Any, *path: str) -> Any:
 
 
 def message_of(value: Any) -> Any:
-    """A message out of its envelope: LangChain's `kwargs` or `data`."""
+    """A message out of the envelope that LangChain may have put it in: `kwargs` or `data`."""
     for envelope in ("kwargs", "data"):
         inner = get(value, envelope)
         if isinstance(inner, Mapping):
@@ -48,23 +49,33 @@ def text_of(content: Any) -> str:
 
 
 def query_of(messages: Sequence[Any], tools: Any = None, schema: Any = None) -> tuple[Query, str]:
-    """The query that messages are, and a key that tells it from others with another context."""
-    said = [(_role(message), text_of(get(message_of(message), "content"))) for message in messages]
-    asked = [text for role, text in said if role in _ASKING] or [text for _, text in said]
-    text = asked[-1] if asked else ""
-    query = Query(text, sum(len(t) for _, t in said) - len(text), tools_of(tools), schema)
-    return query, content_key([said, tools, schema])
+    """The query that messages ask, and a key that tells it from others with another context.
+
+    The last message of a user is the question; without one, the last message of all.
+    """
+    turns = [(_role(message), text_of(get(message_of(message), "content"))) for message in messages]
+    questions = [text for role, text in turns if role in _USERS] or [text for _, text in turns]
+    text = questions[-1] if questions else ""
+    query = Query(text, sum(len(t) for _, t in turns) - len(text), tools_of(tools), schema)
+    return query, content_key([turns, tools, schema])
 
 
 def tools_of(entries: Any) -> tuple[Mapping[str, Any], ...]:
-    """Tools as `Query` has them, out of OpenAI's envelope."""
+    """Tools as `Query` has them, out of the envelope that OpenAI's format puts them in."""
     if not isinstance(entries, Sequence):
         return ()
     return tuple(get(entry, "function") or entry for entry in entries if isinstance(entry, Mapping))
 
 
 class LoggedCalls:
-    """Answers as they are found, on the way to a collection."""
+    """The calls of a log, gathered one by one until they make a collection.
+
+    Attributes:
+        queries: by key.
+        models: the models' names, in the order of their first calls.
+        results: what came of each call.
+        ids: the log's name of each query, by key.
+    """
 
     def __init__(self) -> None:
         self.queries: dict[str, Query] = {}
@@ -73,7 +84,7 @@ class LoggedCalls:
         self.ids: dict[str, str] = {}
 
     def add(self, key: str, query: Query, model: str, result: CallResult) -> None:
-        """One more answer of a model; a failure has a place only until an answer takes it."""
+        """Adds a call as the model's next sample; an answer takes the place of a failure."""
         self.queries.setdefault(key, query)
         self.models[model] = None
         sample = 0
@@ -83,24 +94,24 @@ class LoggedCalls:
             self.results[cell] = result
 
     def collection(self, models: Sequence[str] | None, samples: int, charge: Charge) -> Collection:
-        """What was found."""
+        """The collection of all calls, with the ids of the log where they are distinct."""
         if not self.queries:
             raise DataError("there is no call of a model in what was given")
         # A log may use one name for several questions.
-        named = len(set(self.ids.values())) == len(self.queries)
+        has_distinct_ids = len(set(self.ids.values())) == len(self.queries)
         return Collection(
             list(models or self.models),
             list(self.queries.values()),
             self.results,
             keys=list(self.queries),
             samples=samples,
-            ids=[self.ids[key] for key in self.queries] if named else list(self.queries),
+            ids=[self.ids[key] for key in self.queries] if has_distinct_ids else list(self.queries),
             charge=charge,
         )
 
 
 def _role(message: Any) -> str:
     inner = message_of(message)
-    kind = get(message, "id")
-    named = kind[-1] if isinstance(kind, list) and kind else None
-    return str(get(inner, "role") or get(inner, "type") or get(message, "type") or named or "")
+    path = get(message, "id")  # of the class, in LangChain's envelope
+    class_name = path[-1] if isinstance(path, list) and path else None
+    return str(get(inner, "role") or get(inner, "type") or get(message, "type") or class_name or "")

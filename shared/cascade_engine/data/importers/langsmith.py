@@ -42,27 +42,29 @@ def read_langsmith(
     prices: Mapping[str, Price] | None = None,
     charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
 ) -> Collection:
-    """The calls of models among LangSmith's runs, as mappings or as the client's objects.
+    """Collects the calls of models among LangSmith's runs.
 
-    The model is `extra.metadata.ls_model_name`, the cost `total_cost`, tokens and times the run's
-    own. Runs with the same messages are one query; several runs of a model on it are samples, in
-    the order given. Scores are in the collection's `feedback` by their key, for
-    `dataset(feedback=collection.feedback["correctness"])`.
+    The model's name is read from `extra.metadata.ls_model_name`, the cost from `total_cost`, tokens
+    and times from the run. Runs with the same messages are one query; several runs of a model on it
+    are samples, in the order of the runs. Scores are in the collection's `feedback` by their key,
+    for `dataset(feedback=collection.feedback["correctness"])`.
 
     Args:
-        runs: those with `run_type` "llm" are read; all of them, if `model` is given.
-        question: finds the question in a run's inputs; messages and common names are known.
-        answer: finds the answer in a run's outputs; the same.
-        model: finds the name of the model in a run.
-        models: those wanted, in order; by default all, in the order they appear.
-        samples: how many answers of each model to each query are wanted.
+        runs: mappings, or objects of LangSmith's client. Those with `run_type` "llm" are read; all
+            of them, if `model` is given.
+        question: a function that finds the question in a run's inputs; without it, messages and
+            common names are looked for.
+        answer: a function that finds the answer in a run's outputs; likewise.
+        model: a function that finds the name of the model in a run.
+        models: the models to keep, in order; by default all, in the order they appear.
+        samples: how many answers of each model to each query make the collection complete.
         prices: price of each model, used where a run has no cost.
         charge: what a call costs then: "price", "seconds", or a callable of model and answer.
 
     Raises:
-        DataError: no run is a model's, or a model, question or answer is not found in one.
+        DataError: no run is a model's, or a run has no model, question or answer.
     """
-    rows, scores = LoggedCalls(), dict[tuple[str, str, str], float]()
+    calls, scores = LoggedCalls(), dict[tuple[str, str, str], float]()
     for run in runs:
         if model is None and get(run, "run_type") not in (None, "llm"):
             continue
@@ -73,26 +75,27 @@ def read_langsmith(
                 " pass model=function of a run, or leave such runs out"
             )
         query, key = _question_of(run, question)
-        rows.add(key, query, name, _run_result(run, answer))
-        rows.ids.setdefault(key, str(get(run, "reference_example_id") or key))
-        for what, score in _feedback(run).items():
-            scores.setdefault((what, key, name), score)  # of the first run, as its answer is
+        calls.add(key, query, name, _run_result(run, answer))
+        calls.ids.setdefault(key, str(get(run, "reference_example_id") or key))
+        for subject, score in _feedback(run).items():
+            # The first run counts, since its answer is the one that is labelled.
+            scores.setdefault((subject, key, name), score)
 
-    collection = rows.collection(models, samples, Charge(prices or {}, charge))
+    collection = calls.collection(models, samples, Charge(prices or {}, charge))
     names = dict(zip(collection.keys, collection.ids or collection.keys, strict=True))
-    for (what, key, name), score in scores.items():
-        collection.feedback.setdefault(what, {})[names[key], name] = score
+    for (subject, key, name), score in scores.items():
+        collection.feedback.setdefault(subject, {})[names[key], name] = score
     return collection
 
 
 def _model_of(run: Any) -> str | None:
     extra = get(run, "extra")
-    found = (
+    name = (
         get(extra, "metadata", "ls_model_name")
         or get(extra, "invocation_params", "model")
         or get(extra, "invocation_params", "model_name")
     )
-    return str(found) if found else None
+    return str(name) if name else None
 
 
 def _question_of(run: Any, question: Callable[[Any], str] | None) -> tuple[Query, str]:
@@ -115,57 +118,57 @@ def _run_result(run: Any, answer: Callable[[Any], str] | None) -> Answer | CallF
         return CallFailure(str(get(run, "error")))
     outputs = get(run, "outputs")
     generation = _first(_first(get(outputs, "generations"))) or _first(get(outputs, "choices"))
-    told = get(generation, "message") or get(outputs, "message")
     # The outputs are often the message itself.
-    message = message_of(told or (outputs if get(outputs, "role") else {}))
+    itself = outputs if get(outputs, "role") else {}
+    message = message_of(get(generation, "message") or get(outputs, "message") or itself)
     text = answer(outputs) if answer else _answer_text(outputs, generation, message)
     if not isinstance(text, str):
         raise DataError(
             f"no answer is found in the outputs of run {get(run, 'id')}: pass answer=function of "
             "a run's outputs"
         )
-    said = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
+    reports = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
     return Answer(
         text,
-        next((found for found in map(token_logprobs, said) if found), None),
+        next(filter(None, map(token_logprobs, reports)), None),
         _usage_of(run, message),
         _number(get(run, "total_cost")),
         _seconds(run),
-        next((found for found in map(finish_reason, said) if found), None),
+        next(filter(None, map(finish_reason, reports)), None),
         tool_calls(get(message, "tool_calls")),
     )
 
 
 def _answer_text(outputs: Any, generation: Any, message: Any) -> str | None:
-    for found in (get(message, "content"), get(generation, "text")):
-        if found is not None:
-            return str(text_of(found))
-    # A message that only calls tools says nothing: its other texts are no answer.
+    for content in (get(message, "content"), get(generation, "text")):
+        if content is not None:
+            return str(text_of(content))
+    # A message that only calls tools has no text: the other texts of its run are no answer.
     return "" if get(message, "tool_calls") else _only_text(outputs, _ANSWER)
 
 
 def _usage_of(run: Any, message: Any) -> Any:
-    counted = {
+    counts = {
         "input_tokens": get(run, "prompt_tokens"),
         "output_tokens": get(run, "completion_tokens"),
         "total_tokens": get(run, "total_tokens"),
         "input_token_details": get(run, "prompt_token_details"),
         "output_token_details": get(run, "completion_token_details"),
     }
-    return token_usage(get(message, "usage_metadata")) or token_usage(counted)
+    return token_usage(get(message, "usage_metadata")) or token_usage(counts)
 
 
 def _feedback(run: Any) -> dict[str, float]:
     """The mean score by key, from `feedback_stats`, or from records of single scores."""
     stats = get(run, "feedback_stats") or {}
-    found = {key: _number(get(each, "avg")) for key, each in stats.items()}
+    means = {key: _number(get(summary, "avg")) for key, summary in stats.items()}
     single: dict[str, list[float]] = {}
-    for each in get(run, "feedback") or ():
-        score = _number(get(each, "score"))
+    for record in get(run, "feedback") or ():
+        score = _number(get(record, "score"))
         if score is not None:
-            single.setdefault(str(get(each, "key")), []).append(score)
-    found |= {key: sum(given) / len(given) for key, given in single.items()}
-    return {key: score for key, score in found.items() if score is not None}
+            single.setdefault(str(get(record, "key")), []).append(score)
+    means |= {key: sum(scores) / len(scores) for key, scores in single.items()}
+    return {key: mean for key, mean in means.items() if mean is not None}
 
 
 def _only_text(holder: Any, names: Sequence[str], listed: str = "") -> str | None:
@@ -187,7 +190,7 @@ def _first(values: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """Costs are numbers, decimals or text, by the version of the export."""
+    """A cost as a number: exports have numbers, decimals or text, by their version."""
     try:
         return None if value is None else float(value)
     except (TypeError, ValueError):

@@ -35,26 +35,26 @@ def read_openai_batches(
     prices: Mapping[str, Price] | None = None,
     charge: Literal["price", "seconds"] | Callable[[str, Answer], float] = "price",
 ) -> Collection:
-    """The answers of OpenAI's batches of chat completions, and of servers that do the same.
+    """Collects the answers of OpenAI's batches of chat completions, or of servers like OpenAI's.
 
-    Requests with the same messages, to whichever model, are one query, known by the first
+    Requests with the same messages, to whichever model, are one query, whose id is the first
     `custom_id`. Requests that failed, expired or are not in the output are missing.
 
     Args:
         batches: pairs of input and output: paths of JSONL files, or their lines as mappings. A
             file of errors is an output too.
-        models: those wanted, in order; by default all, in the order they appear.
-        samples: how many answers of each model to each query are wanted.
+        models: the models to keep, in order; by default all, in the order they appear.
+        samples: how many answers of each model to each query make the collection complete.
         prices: price of each model.
         charge: what a call costs: "price", or a callable of model and answer.
 
     Raises:
-        DataError: a line has no `custom_id`, or that of another, or is no chat completion.
+        DataError: a line has no `custom_id`, or that of another line, or is no chat completion.
     """
-    rows = LoggedCalls()
-    for asked, answered in batches:
-        outputs = _by_id(answered)
-        for name, line in _by_id(asked).items():
+    calls = LoggedCalls()
+    for input_lines, output_lines in batches:
+        outputs = _by_id(output_lines)
+        for name, line in _by_id(input_lines).items():
             body = get(line, "body")
             messages = get(body, "messages")
             if not messages or not get(body, "model"):
@@ -64,23 +64,22 @@ def read_openai_batches(
                 )
             schema = get(body, "response_format", "json_schema", "schema")
             query, key = query_of(messages, get(body, "tools"), schema)
-            rows.ids.setdefault(key, name)
+            calls.ids.setdefault(key, name)
             for result in _batch_results(outputs.get(name)):
-                rows.add(key, query, str(get(body, "model")), result)
-    return rows.collection(models, samples, Charge(prices or {}, charge))
+                calls.add(key, query, str(get(body, "model")), result)
+    return calls.collection(models, samples, Charge(prices or {}, charge))
 
 
 def _by_id(lines: Any) -> dict[str, Any]:
-    given = read_lines(Path(lines)) if isinstance(lines, (str, Path)) else lines
-    found: dict[str, Any] = {}
-    for line in given:
+    by_id: dict[str, Any] = {}
+    for line in read_lines(Path(lines)) if isinstance(lines, (str, Path)) else lines:
         name = get(line, "custom_id")
         if not isinstance(name, str):
             raise DataError(f"a line of a batch has no custom_id: {line!r:.80}")
-        if name in found:
+        if name in by_id:
             raise DataError(f"the custom_id {name!r} is in one batch file twice")
-        found[name] = line
-    return found
+        by_id[name] = line
+    return by_id
 
 
 def _batch_results(line: Any) -> list[Answer | CallFailure]:

@@ -1,4 +1,4 @@
-"""Logged queries with their texts rewritten, or left out."""
+"""Logged queries whose texts are rewritten, or left out."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ if TYPE_CHECKING:
     from cascade_engine.core.records import Answer
     from cascade_engine.core.trace import Advice, Failure
 
-__all__ = ["rewritten", "without_texts"]
+__all__ = ["with_texts_rewritten", "without_texts"]
 
 
-def rewritten(logged: LoggedTrace, rewrite: Callable[[str], str]) -> LoggedTrace:
-    """With each text as `rewrite` has it, and no key, which is made of the texts."""
+def with_texts_rewritten(logged: LoggedTrace, rewrite: Callable[[str], str]) -> LoggedTrace:
+    """The same query with each text replaced by `rewrite(text)`.
 
-    def answers(given: Mapping[str, Answer]) -> dict[str, Answer]:
-        return {model: _answer(answer, rewrite) for model, answer in given.items()}
+    It has no key, which is a hash of the texts.
+    """
 
-    def failure(each: Failure) -> Failure:
-        answer = None if each.answer is None else _answer(each.answer, rewrite)
-        return replace(each, error=LoggedError(rewrite(repr(each.error))), answer=answer)
+    def answers(by_model: Mapping[str, Answer]) -> dict[str, Answer]:
+        return {model: _answer(answer, rewrite) for model, answer in by_model.items()}
 
-    def advice(each: Advice) -> Advice:
-        error = None if each.error is None else LoggedError(rewrite(repr(each.error)))
-        return replace(each, error=error)
+    def failure(original: Failure) -> Failure:
+        answer = None if original.answer is None else _answer(original.answer, rewrite)
+        return replace(original, error=LoggedError(rewrite(repr(original.error))), answer=answer)
+
+    def advice(original: Advice) -> Advice:
+        error = None if original.error is None else LoggedError(rewrite(repr(original.error)))
+        return replace(original, error=error)
 
     trace = logged.trace
     return replace(
         logged,
         key=None,
-        input=_leaves(logged.input, rewrite),
+        input=_rewritten(logged.input, rewrite),
         beside=answers(logged.beside),
         trace=replace(
             trace,
@@ -54,23 +57,24 @@ def _answer(answer: Answer, rewrite: Callable[[str], str]) -> Answer:
         text=rewrite(answer.text),
         samples=tuple(map(rewrite, answer.samples)),
         tool_calls=tuple(
-            replace(call, arguments=_leaves(call.arguments, rewrite)) for call in answer.tool_calls
+            replace(call, arguments=_rewritten(call.arguments, rewrite))
+            for call in answer.tool_calls
         ),
     )
 
 
-def _leaves(value: Any, rewrite: Callable[[str], str]) -> Any:
+def _rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return rewrite(value)
     if isinstance(value, Mapping):
-        return {key: _leaves(item, rewrite) for key, item in value.items()}
+        return {key: _rewritten(item, rewrite) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_leaves(item, rewrite) for item in value)
+        return type(value)(_rewritten(item, rewrite) for item in value)
     return value
 
 
 def without_texts(logged: LoggedTrace) -> LoggedTrace:
-    """Numbers alone: each text a run of blocks, of its length."""
+    """The same query with numbers alone: each text is a run of blocks of its length."""
 
     def bare(answers: Mapping[str, Answer]) -> dict[str, Answer]:
         return {m: replace(a, samples=(), tool_calls=()) for m, a in answers.items()}
@@ -84,4 +88,4 @@ def without_texts(logged: LoggedTrace) -> LoggedTrace:
         trace=replace(trace, query=query, answers=bare(trace.answers)),
         has_texts=False,
     )
-    return rewritten(numbers, lambda text: BLANK * len(text))
+    return with_texts_rewritten(numbers, lambda text: BLANK * len(text))

@@ -6,9 +6,9 @@
  "setting": {"lambda": 21.5}, "trace": {"chosen": "small", "decisions": [...], ...}}
 ```
 
-Queries and answers are written by their fields (see `json_records`), decisions as `Trace.to_dict`
-has them. Every line says what it is, for several processes may write to one file, and files may be
-cut and joined by line. No line holds a model, a client or a key to one.
+Queries and answers are written field by field (`storage.json_records`), decisions as
+`Trace.to_dict` has them. Every line names its format, because several processes may write to one
+file, and files may be cut and joined by line. No line holds a model, a client or an API key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["BLANK", "START", "LoggedTrace", "logged_of", "value_of"]
+__all__ = ["BLANK", "START", "LoggedTrace", "line_value", "logged_trace"]
 
 R = TypeVar("R", Query, Answer)
 
@@ -37,7 +37,7 @@ FORMAT, VERSION = "cascade-routing/trace", 1
 START = b'{"format": "cascade-routing/trace"'
 #: What stands for each character of a text that was left out.
 BLANK = "\N{FULL BLOCK}"
-#: What a line does not say.
+#: Values that a line leaves out.
 _DEFAULTS: dict[str, Any] = {"key": None, "input": None, "beside": {}, "unfit": {}, "shadow": False}
 
 
@@ -47,16 +47,16 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class LoggedTrace:
-    """One query as a log has it.
+    """One live query as a log has it.
 
     Attributes:
-        trace: what was decided, and answered. An error is there as a `LoggedError`.
-        input: what was asked, as JSON values of the framework's own; None where the query is all.
-        key: what tells it from other inputs; None where its query does.
+        trace: what was decided and answered. Once read from a log, its errors are `LoggedError`s.
+        input: the framework's own input as JSON values; None where the query says everything.
+        key: what tells the input from others; None where the content of the query does.
         time: when the query came to its end.
         shadow: whether the answers were for the record alone, and the user got another.
-        beside: answers that were given outside of the trace: in shadow mode the user's own.
-        has_texts: whether texts are there; otherwise each is a run of blocks of the same length.
+        beside: answers from outside of the trace, by model: in shadow mode the user's own.
+        has_texts: whether texts are kept; otherwise each is a run of blocks of the same length.
     """
 
     trace: Trace
@@ -69,33 +69,33 @@ class LoggedTrace:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Every answer that was given, by model."""
+        """Every answer, by model."""
         return {**self.beside, **self.trace.answers}
 
     @property
     def query(self) -> Query:
-        """What was asked, as the trace has it."""
+        """The query, as the trace has it."""
         return self.trace.query
 
 
-def value_of(logged: LoggedTrace) -> dict[str, Any]:
-    """The line, as JSON values.
+def line_value(logged: LoggedTrace) -> dict[str, Any]:
+    """The line of a live query, as JSON values.
 
     Raises:
         DataError: its input holds what JSON cannot.
     """
-    trace, told = logged.trace, record_to_json if logged.has_texts else _textless
-    unfit = {str(i): each.answer for i, each in enumerate(trace.failures) if each.answer}
+    trace, to_json = logged.trace, record_to_json if logged.has_texts else _textless
+    unfit = {str(i): failure.answer for i, failure in enumerate(trace.failures) if failure.answer}
     value: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "time": logged.time.isoformat(timespec="milliseconds"),
         "shadow": logged.shadow,
         "key": logged.key,
-        "query": told(trace.query),
+        "query": to_json(trace.query),
         "input": value_to_json(logged.input, "the input"),
         **{
-            name: {key: told(answer) for key, answer in answers.items()}
+            name: {key: to_json(answer) for key, answer in answers.items()}
             for name, answers in (
                 ("answers", trace.answers),
                 ("beside", logged.beside),
@@ -115,11 +115,16 @@ def _textless(record: Query | Answer) -> dict[str, Any]:
     return {**record_to_json(record), "text": len(record.text)}
 
 
-def logged_of(value: Any, path: Path, number: int) -> LoggedTrace:
-    """What `value_of` was given, but for payloads, and errors as `LoggedError`s.
+def logged_trace(value: Any, path: Path, number: int) -> LoggedTrace:
+    """The live query of a line, without payloads and with `LoggedError`s for errors.
+
+    Args:
+        value: the line, as JSON values.
+        path: the log, for errors.
+        number: the number of the line, for errors.
 
     Raises:
-        DataError: it is no such line, is of another version, or was changed.
+        DataError: the line is of another format or version, or was changed.
     """
     check_header(value, path, FORMAT, VERSION)
     try:
@@ -155,43 +160,43 @@ def _record(kind: type[R], value: dict[str, Any]) -> R:
 
 
 def _trace(
-    told: Mapping[str, Any],
+    value: Mapping[str, Any],
     setting: Mapping[str, float],
     query: Query,
     answers: Mapping[str, Answer],
     unfit: Mapping[str, Answer],
 ) -> Trace:
-    """The trace of which `Trace.to_dict` told."""
+    """The trace that `Trace.to_dict` has turned into a value."""
     return Trace(
         query=query,
-        strategy=told["strategy"],
-        fitted=told["fitted"],
+        strategy=value["strategy"],
+        fitted=value["fitted"],
         setting=setting,
-        budget=told["budget"],
-        decisions=tuple(Decision(**{**d, "after": tuple(d["after"])}) for d in told["decisions"]),
+        budget=value["budget"],
+        decisions=tuple(Decision(**{**d, "after": tuple(d["after"])}) for d in value["decisions"]),
         answers=answers,
         failures=tuple(
             Failure(
-                each["model"],
-                LoggedError(each["error"]),
-                each.get("seconds"),
+                failure["model"],
+                LoggedError(failure["error"]),
+                failure.get("seconds"),
                 unfit.get(str(i)),
-                each.get("cost"),
+                failure.get("cost"),
             )
-            for i, each in enumerate(told["failures"])
+            for i, failure in enumerate(value["failures"])
         ),
-        costs={call["model"]: call["cost"] for call in told["calls"]},
-        chosen=told["chosen"],
-        advice=tuple(map(_advice, told["advice"])),
+        costs={call["model"]: call["cost"] for call in value["calls"]},
+        chosen=value["chosen"],
+        advice=tuple(map(_advice, value["advice"])),
     )
 
 
-def _advice(told: dict[str, Any]) -> Advice:
-    counts = {each.name: told.pop(each.name, None) for each in fields(Usage)}
+def _advice(value: dict[str, Any]) -> Advice:
+    counts = {field.name: value.pop(field.name, None) for field in fields(Usage)}
     usage = {name: count for name, count in counts.items() if count is not None}
-    error = told.pop("error")
+    error = value.pop("error")
     return Advice(
-        **told,
+        **value,
         usage=Usage(**usage) if usage else None,
         error=None if error is None else LoggedError(error),
     )

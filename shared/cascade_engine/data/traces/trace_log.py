@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.data.traces.redaction import rewritten, without_texts
-from cascade_engine.data.traces.trace_line import START, LoggedTrace, logged_of, value_of
+from cascade_engine.data.traces.redaction import with_texts_rewritten, without_texts
+from cascade_engine.data.traces.trace_line import START, LoggedTrace, line_value, logged_trace
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
 from cascade_engine.storage.json_values import json_line
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.trace import Trace
 
-__all__ = ["LoggedTrace", "TraceLog", "read_traces"]
+__all__ = ["TraceLog", "read_traces"]
 
 
 class TraceLog:
-    """A file to which queries are appended.
+    """A file to which live queries are appended.
 
     Threads and processes may share it: each line is appended by one write. (Windows does not keep
-    the writes of several processes apart.) A file that is made is for its owner's eyes only.
+    the writes of several processes apart.) Only its owner may read a file that it creates.
 
     Args:
-        path: of the file, which is made with the first line.
-        texts: whether to keep what was asked and answered. Without it a log serves `drift`, and
-            nothing else.
-        redact: is given each text (of questions, answers, inputs, errors) and returns what is to
-            be kept of it.
+        path: the file, which is created with the first line.
+        texts: whether to keep the texts of questions and answers. Without them a log serves
+            `drift`, and nothing else.
+        redact: a function that is given each text (of questions, answers, inputs, errors) and
+            returns what is to be kept of it.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class TraceLog:
         if not self.texts or not logged.has_texts:
             logged = without_texts(logged)
         elif self.redact is not None:
-            logged = rewritten(logged, self._redacted)
-        self._append(json_line(value_of(logged)))
+            logged = with_texts_rewritten(logged, self._redacted)
+        self._append(json_line(line_value(logged)))
 
     def _redacted(self, text: str) -> str:
-        found = self.redact(text) if self.redact else text
-        if not isinstance(found, str):
+        redacted = self.redact(text) if self.redact else text
+        if not isinstance(redacted, str):
             raise ConfigurationError(
-                f"redact returned {type(found).__name__} for a text: it must return a text"
+                f"redact returned {type(redacted).__name__} for a text: it must return a text"
             )
-        return found
+        return redacted
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,9 +87,9 @@ class TraceLog:
 
 
 def read_traces(path: str | PathLike[str]) -> list[LoggedTrace]:
-    """What `TraceLog` wrote, in the order of the file.
+    """Reads what a `TraceLog` wrote, in the order of the file.
 
-    A line that was torn, by a process that was killed, is left out with a `DataWarning`.
+    A line that was torn, because a process was killed, is left out with a `DataWarning`.
 
     Raises:
         DataError: there is no such file, it is no log of traces, or one of another version.
@@ -97,7 +97,7 @@ def read_traces(path: str | PathLike[str]) -> list[LoggedTrace]:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path} does not exist: TraceLog({str(path)!r}) makes it")
-    found = []
+    traces = []
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             value, is_torn = _parsed(line)
@@ -107,12 +107,12 @@ def read_traces(path: str | PathLike[str]) -> list[LoggedTrace]:
                 words = f"line {number} of {path} was torn, and is left out: {line[:60]!r}"
                 warnings.warn(words, DataWarning, stacklevel=2)
             if value is not None:
-                found.append(logged_of(value, path, number))
-    return found
+                traces.append(logged_trace(value, path, number))
+    return traces
 
 
 def _parsed(line: bytes) -> tuple[Any, bool]:
-    """What a line holds, None where nothing whole, and whether something torn is before it."""
+    """The value of a line, None where it has no whole one, and whether something in it is torn."""
     begin = max(line.rfind(START), 0)
     try:
         return json.loads(line[begin:]), begin > 0

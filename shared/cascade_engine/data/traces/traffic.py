@@ -1,4 +1,4 @@
-"""From a log of live queries to what a fit is made of: answers by query and model, with holes."""
+"""Live traffic: the answers in a log of live queries, by query and model, many of them missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cascade_engine.data.traces.trace_line import LoggedTrace
 
-__all__ = ["Traffic", "asked_of", "read_traffic"]
+__all__ = ["Traffic", "query_without_advice", "read_traffic"]
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Traffic:
     """What models answered to live queries.
 
     Attributes:
-        models: in the order in which they are met.
+        models: in the order of their first appearance.
         queries: by key, each as it was asked last.
-        results: what came of each call, the latest.
+        results: what came of the latest call of each cell.
     """
 
     models: tuple[str, ...]
@@ -41,21 +41,20 @@ class Traffic:
 
 
 def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic:
-    """Puts logged queries together, those with one key into one.
+    """Puts logged queries together; those of the same key become one.
 
     Args:
-        traces: the path of a log, or what was read from some.
+        traces: the path of a log, or what `read_traces` read from some.
 
     Raises:
-        DataError: there are none, or one was logged without its texts.
+        DataError: there are no traces, or one was logged without its texts.
     """
-    given = read_traces(traces) if isinstance(traces, (str, PathLike)) else list(traces)
-    found = sorted(given, key=lambda each: each.time)
+    log = read_traces(traces) if isinstance(traces, (str, PathLike)) else traces
     queries: dict[str, Query] = {}
     models: dict[str, None] = {}
     calls: list[tuple[Cell, CallResult]] = []
-    for logged in found:
-        query = asked_of(logged)
+    for logged in sorted(log, key=lambda logged: logged.time):
+        query = query_without_advice(logged)
         key = logged.key or query_key(query)
         queries[key] = logged.query
         models.update(dict.fromkeys(_models(logged)))
@@ -65,30 +64,30 @@ def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic
     return Traffic(tuple(models), queries, latest_results(calls))
 
 
-def asked_of(logged: LoggedTrace) -> Query:
-    """The query as it was before advisers had their say.
+def query_without_advice(logged: LoggedTrace) -> Query:
+    """The query as it was before advisers added their signals and costs.
 
     Raises:
-        DataError: it was logged without its text.
+        DataError: the query was logged without its text.
     """
     if not logged.has_texts:
         raise DataError(
             "the traces were logged without texts, and nobody can be asked again or graded: such a "
             "log serves drift alone; TraceLog(path, texts=True) keeps texts"
         )
-    advice = [each for each in logged.trace.advice if each.about is None]
-    said = {name for each in advice for name in each.signals}
-    paid = {each.name for each in advice}
+    advice = [advice for advice in logged.trace.advice if advice.about is None]
+    signals = {name for one in advice for name in one.signals}
+    advisers = {one.name for one in advice}
     query = logged.query
     return replace(
         query,
-        signals={name: value for name, value in query.signals.items() if name not in said},
-        advice_cost={name: c for name, c in query.advice_cost.items() if name not in paid},
+        signals={name: value for name, value in query.signals.items() if name not in signals},
+        advice_cost={name: c for name, c in query.advice_cost.items() if name not in advisers},
     )
 
 
 def _models(logged: LoggedTrace) -> Iterable[str]:
-    """All models that were there, in the order of the cascade where a decision tells it."""
+    """The cascade's models in its order, where a decision was logged; then those that answered."""
     decisions = logged.trace.decisions
     return [*(decisions[0].quality if decisions else ()), *logged.answers]
 
@@ -98,14 +97,14 @@ def _calls(key: str, logged: LoggedTrace) -> Iterator[tuple[Cell, CallResult]]:
         if failure.answer is None:
             yield Cell(key, failure.model), CallFailure(repr(failure.error))
     for model, answer in logged.answers.items():
-        for number, one in enumerate(_apart(model, answer)):
+        for number, one in enumerate(_answer_and_samples(model, answer)):
             yield Cell(key, model, number), one
 
 
-def _apart(model: str, answer: Answer) -> list[Answer]:
-    """An answer, and its samples as the answers that they were, each with its share of the cost."""
+def _answer_and_samples(model: str, answer: Answer) -> list[Answer]:
+    """An answer, and its samples as answers of their own, each with its share of the cost."""
     paid = answer.advice_cost.get(model)
-    each = None if paid is None or not answer.samples else paid / len(answer.samples)
+    share = None if paid is None or not answer.samples else paid / len(answer.samples)
     rest = {name: cost for name, cost in answer.advice_cost.items() if name != model}
     alone = replace(answer, samples=(), advice_cost=rest, payload=None)
-    return [alone, *(Answer(text, cost=each) for text in answer.samples)]
+    return [alone, *(Answer(text, cost=share) for text in answer.samples)]
