@@ -10,8 +10,6 @@ from cascade_engine.answers.validity import tool_call_fits
 if TYPE_CHECKING:
     from cascade_engine.core.records import Answer, Query, ToolCall
 
-__all__ = ["certainly_fails"]
-
 _FITS_SCHEMA = STRUCTURE_COLUMNS.index("schema_valid")
 #: A limit of so few tokens is meant: one letter is a whole answer to a multiple choice.
 _MEANT = 4

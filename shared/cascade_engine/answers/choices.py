@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.answers.question_form import QuestionForm
 
-__all__ = ["chosen_letters", "final_label", "final_letter", "names_another_option"]
-
 _ALONE = re.compile(r"\(?([A-J])[).]*")
 _CORRECT = re.compile(r"\(?\b([A-J])\)? is (?:the )?(?:correct|right|best)\b")
 _LOWER = re.compile(r"\banswer is:? \(?([a-j])(?:\)|\.?\s*$)", re.IGNORECASE)

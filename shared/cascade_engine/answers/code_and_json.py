@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.answers.question_form import QuestionForm
 
-__all__ = [
-    "comparable_json",
-    "final_code",
-    "final_field",
-    "final_json",
-    "first_json",
-    "first_object",
-    "json_leaves",
-]
-
 _COMMENT_LINE = re.compile(r"[ \t]*(?:#(?:[\s!]|$)|//|--\s)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PYTHON = frozenset({"", "python", "py", "python3"})

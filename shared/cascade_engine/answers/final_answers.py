@@ -10,8 +10,6 @@ from cascade_engine.answers.text_similarity import without_echo
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["LATEX_NOISE", "final_part", "last_boxed"]
-
 #: LaTeX that changes no more than the looks of what is in a box.
 LATEX_NOISE = re.compile(r"\\(?:left|right|text|mathrm|mathbf|,|!|;|\s)|[\s$]")
 _MARK = re.compile(

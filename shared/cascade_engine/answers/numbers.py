@@ -9,8 +9,6 @@ from cascade_engine.answers.final_answers import final_part, last_boxed
 from cascade_engine.answers.text import bare, phrase, without_markup
 from cascade_engine.storage.registry import persistent
 
-__all__ = ["final_number", "final_value", "lone_value", "number_text", "number_value"]
-
 # What stands after "^" is an exponent, of a unit mostly ("20 cm^2").
 NUMBER = (
     r"(?<![\w.^])(?<!\^[-+])[-+]?[$€£¥]?[-+]?"

@@ -13,8 +13,6 @@ from cascade_engine.answers.text_similarity import content_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LETTERS", "QuestionForm", "form_of"]
-
 LETTERS = "ABCDEFGHIJ"
 
 _OPTION_LINE = re.compile(r"^[ \t]*\(?([A-J])[).:][ \t]+(\S.*)$", re.MULTILINE)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["hedges", "refuses"]
-
 # Courtesies that come before a refusal.
 _OPENING = (
     r"(?:(?:i'?m|i am|we'?re)\s+(?:very |so |really |truly )?(?:sorry|afraid)|sorry|apologies|"

@@ -18,20 +18,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.records import Answer
 
-__all__ = [
-    "UNSPACED",
-    "bare",
-    "code_blocks",
-    "excerpt",
-    "full_text",
-    "mentioned",
-    "mentions",
-    "phrase",
-    "squeeze",
-    "tool_call_texts",
-    "without_markup",
-]
-
 #: Letters and signs of scripts without spaces between words, as a range of a pattern.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _LEAD_IN = re.compile(

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
-__all__ = [
-    "Profile",
-    "compare",
-    "content_words",
-    "leaf_profile",
-    "similarity",
-    "text_profile",
-    "without_echo",
-]
-
 # A date, a time or a number is one word, as is a name with an apostrophe in it. What is written
 # without spaces between words is taken sign by sign.
 _WORD = re.compile(

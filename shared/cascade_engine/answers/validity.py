@@ -12,8 +12,6 @@ from cascade_engine.errors import ConfigurationError
 if TYPE_CHECKING:
     from cascade_engine.core.records import ToolCall
 
-__all__ = ["schema_check", "tool_call_fits", "validator_check"]
-
 Check: TypeAlias = Callable[[Any], float]
 
 _INVALID = (ValueError, TypeError, LookupError, AssertionError)

@@ -12,8 +12,6 @@ from cascade_engine.storage.json_values import content_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["as_queries", "query_key"]
-
 
 def as_queries(queries: Sequence[Query | str]) -> list[Query]:
     """Turns plain texts into queries, and leaves queries as they are.

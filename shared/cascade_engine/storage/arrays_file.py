@@ -1,36 +1,32 @@
 """Arrays in a file: an uncompressed `.npz` that must hold exactly what is declared elsewhere.
 
-Nothing is believed that the file says of itself. Dtypes and shapes are declared by whoever reads
-it, sizes are compared before anything is allocated, and no object is ever unpickled.
+Nothing is believed that the file says of itself: its dtypes and shapes must be those declared,
+sizes are compared before anything is allocated, and no object is ever unpickled.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import re
 import struct
+import tokenize
 import zipfile
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from cascade_engine.errors import PersistenceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["can_be_stored", "declaration", "is_known", "pack", "unpack"]
-
-#: Booleans, integers, floats and text, as `numpy.dtype.str` has them, without the byte order.
+#: Booleans, integers and floats, as `numpy.dtype.str` has them, without the byte order.
 _NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-_BYTES = frozenset({"b1", "i1", "u1"})
-_MAGIC = b"\x93NUMPY\x01\x00"
-_DECLARATION = re.compile(r"([a-zA-Z][0-9]+)\[((?:[0-9]+,)*[0-9]+|)\]")
 _LAST_CHARACTER = 0x10FFFF
-_LONGEST_TEXT = 1 << 20
+_LONGEST_TEXT = 1 << 20  # characters
 _MOST_DIMENSIONS = 32  # in every version of numpy
-#: What numpy and zipfile make of bytes that are theirs no more.
+#: What numpy and zipfile raise when they read a file that is damaged.
 _UNREADABLE = (
     zipfile.BadZipFile,
     ArithmeticError,
@@ -40,35 +36,52 @@ _UNREADABLE = (
     OSError,
     RuntimeError,  # an encrypted entry
     struct.error,
+    SyntaxError,
+    tokenize.TokenError,
     TypeError,
     ValueError,
 )
 
 
+def is_known(kind: str) -> bool:
+    """Whether it is a dtype that can be stored, as `numpy.dtype.str` has it after the order."""
+    return kind in _NUMBERS or (
+        kind[:1] == "U" and kind[1:].isdecimal() and int(kind[1:]) <= _LONGEST_TEXT
+    )
+
+
 def can_be_stored(array: np.ndarray[Any, Any]) -> bool:
     """Whether it is a plain array of booleans, integers, floats or text."""
-    plain = type(array) is np.ndarray and array.ndim <= _MOST_DIMENSIONS
-    return plain and is_known(array.dtype.str[1:])
+    is_plain = type(array) is np.ndarray and array.ndim <= _MOST_DIMENSIONS
+    return is_plain and is_known(array.dtype.str[1:])
 
 
 def declaration(array: np.ndarray[Any, Any]) -> str:
     """Dtype and shape, such as "f8[200,3]"."""
-    return f"{array.dtype.str[1:]}[{','.join(map(str, array.shape))}]"
+    return _declaration(array.dtype, array.shape)
+
+
+def _declaration(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    return f"{dtype.str[1:]}[{','.join(map(str, shape))}]"
 
 
 def pack(arrays: Sequence[np.ndarray[Any, Any]]) -> bytes:
     """The file. It keeps the order of axes in memory, on which the last digit may depend."""
     file = io.BytesIO()
-    named: dict[str, Any] = {str(number): array for number, array in enumerate(arrays)}
-    np.savez(file, **named)
+    by_name: dict[str, Any] = {str(number): array for number, array in enumerate(arrays)}
+    np.savez(file, **by_name)
     return file.getvalue()
 
 
 def unpack(content: bytes, declared: Sequence[str]) -> list[np.ndarray[Any, Any]]:
     """The arrays of a file, once it holds those declared and nothing else.
 
+    Args:
+        content: the file.
+        declared: what `declaration` said of each array.
+
     Raises:
-        PersistenceError: it does not.
+        PersistenceError: it does not hold them.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -93,49 +106,23 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], count: int, size: int) ->
         raise PersistenceError("the arrays are compressed, and could be of any size")
 
 
-def _read(content: bytes, declared: str) -> np.ndarray[Any, Any]:
-    kind, shape = _parsed(declared)
-    length = int.from_bytes(content[8:10], "little")
-    header, data = content[10 : 10 + length], content[10 + length :]
-    layout = _layouts(kind, shape).get(header.decode("latin-1").rstrip())
-    if content[:8] != _MAGIC or layout is None:
-        raise PersistenceError(f"an array is not the {kind} {shape} that was declared")
-    dtype, order = layout
+def _read(content: bytes, declared: object) -> np.ndarray[Any, Any]:
+    if not isinstance(declared, str) or not is_known(declared.partition("[")[0]):
+        raise PersistenceError(f"an array is declared as {declared!r:.80}, which is not known")
+    file = io.BytesIO(content)
+    if npy.read_magic(file) != (1, 0):
+        raise PersistenceError("an array is of another version of numpy's format")
+    shape, is_fortran, dtype = npy.read_array_header_1_0(file)
+    if _declaration(dtype, shape) != declared:
+        raise PersistenceError(f"an array is {dtype} {shape}, and {declared:.80} was declared")
+    data = content[file.tell() :]
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise PersistenceError(f"an array has {len(data)} bytes, which is not {dtype} {shape}")
     _check_values(data, dtype)
-    array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=data or None, order=order)
-    return array.astype(dtype.newbyteorder("="), order="K", copy=True)
-
-
-def _layouts(
-    kind: str, shape: tuple[int, ...]
-) -> dict[str, tuple[np.dtype[Any], Literal["C", "F"]]]:
-    """Every header that such an array may have: they are compared, and never parsed."""
-    orders: dict[bool, Literal["C", "F"]] = {False: "C", True: "F"}
-    return {
-        f"{{'descr': '{byte}{kind}', 'fortran_order': {is_fortran}, 'shape': {shape}, }}": (
-            np.dtype(byte + kind),
-            order,
-        )
-        for byte in ("|" if kind in _BYTES else "<>")
-        for is_fortran, order in orders.items()
-    }
-
-
-def _parsed(declared: object) -> tuple[str, tuple[int, ...]]:
-    match = isinstance(declared, str) and _DECLARATION.fullmatch(declared)
-    sizes = [int(size) for size in match[2].split(",") if size] if match else []
-    if not (match and is_known(match[1]) and len(sizes) <= _MOST_DIMENSIONS):
-        raise PersistenceError(f"an array is declared as {declared!r:.80}, which is not known")
-    return match[1], tuple(sizes)
-
-
-def is_known(kind: str) -> bool:
-    """Whether it is a dtype that can be stored, as `numpy.dtype.str` has it after the order."""
-    return kind in _NUMBERS or (
-        kind[0] == "U" and kind[1:].isdecimal() and int(kind[1:]) <= _LONGEST_TEXT
+    array: np.ndarray[Any, Any] = np.ndarray(
+        shape, dtype, buffer=data or None, order="F" if is_fortran else "C"
     )
+    return array.astype(dtype.newbyteorder("="), order="K", copy=True)
 
 
 def _check_values(data: bytes, dtype: np.dtype[Any]) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["MANIFEST", "check_whole", "read_folder", "write_folder"]
-
 #: The file that says what the folder holds.
 MANIFEST = "router.json"
 _FORMAT, _VERSION = "cascade-routing router", 1

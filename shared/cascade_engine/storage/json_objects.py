@@ -37,8 +37,6 @@ from cascade_engine.storage.registry import Registration, registration, registra
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Decoder", "Encoder"]
-
 #: Lists, mappings and objects within each other: far fewer than Python can.
 _DEEPEST = 50
 #: Larger integers are not read by every JSON reader, nor printed by every Python.

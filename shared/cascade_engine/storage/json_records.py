@@ -17,15 +17,6 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from cascade_engine.errors import DataError
 from cascade_engine.storage.json_values import value_from_json, value_to_json
 
-__all__ = [
-    "DROPPED",
-    "field_from_json",
-    "field_kind",
-    "field_to_json",
-    "record_from_json",
-    "record_to_json",
-]
-
 R = TypeVar("R")
 
 #: Fields that are never written.

@@ -26,15 +26,6 @@ import numpy as np
 
 from cascade_engine.errors import DataError
 
-__all__ = [
-    "ValueDecoder",
-    "ValueEncoder",
-    "content_key",
-    "json_line",
-    "value_from_json",
-    "value_to_json",
-]
-
 _THEMSELVES = {type(None), bool, int, str}
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _TAGS = frozenset({"$float", "$tuple", "$items"})
