@@ -5,8 +5,8 @@ python -m everyday.record --model NAME --out DIR [--limit N]
 python -m everyday.record --pack FILE --out DIR
 ```
 
-A recording is a journal of `collect`: it may be killed at any moment and started again, goes on
-where it stopped, and asks again only what was asked with another prompt.
+A recording is a journal of `collect`. The recorder may be killed at any moment: started again, it
+goes on where it stopped. A question whose prompt was changed is asked again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cascade_engine.core.records import Answer, Query, Usage
 from cascade_engine.data.collection import Collection, collect
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalServer
-from everyday.questions import generate
+from everyday.generator import generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,14 +59,14 @@ def record(
 
     prompts = [Query(question.prompt) for question in questions]
     # One at a time: the CPU seconds of an answer are recorded with it.
-    found = collect(
+    recording = collect(
         {path.stem: ask}, prompts, path=path, max_concurrency=1, max_failures=0, retries=0
     )
-    for missing in found.missing():
+    for missing in recording.missing():
         if missing.why:
-            prompt = found.queries[missing.row].text
+            prompt = recording.queries[missing.row].text
             raise DataError(f"{missing.model} failed on {prompt!r}: {missing.why}")
-    return found
+    return recording
 
 
 def pack(folder: Path, target: Path, questions: Iterable[Question]) -> int:
@@ -83,15 +83,15 @@ def pack(folder: Path, target: Path, questions: Iterable[Question]) -> int:
     Raises:
         DataError: Answers are missing.
     """
-    asked = list(questions)
+    questions = list(questions)
     paths = {name: folder / f"{name}.jsonl" for name in MODELS}
     recordings = {name: _recorded(path, name) for name, path in paths.items() if path.exists()}
-    _refuse_gaps(folder, asked, recordings)
+    _refuse_gaps(folder, questions, recordings)
     models = [{"name": name, "parameters": MODELS[name].parameters} for name in recordings]
     lines = [{"format": FORMAT, "version": VERSION, "models": models}]
-    lines += [_packed(question, recordings) for question in asked]
+    lines += [_packed(question, recordings) for question in questions]
     _write_compressed(target, lines)
-    return len(asked)
+    return len(questions)
 
 
 def _answer(answer: LocalAnswer) -> Answer:
@@ -107,26 +107,25 @@ def _answer(answer: LocalAnswer) -> Answer:
 
 def _recorded(path: Path, model: str) -> dict[str, Answer]:
     """The recorded answers by prompt."""
-    found = Collection.from_journal(path, models=[model])
+    recording = Collection.from_journal(path, models=[model])
     return {
         query.text: answer
-        for row, query in enumerate(found.queries)
-        for answer in found.answers(row, model)
+        for row, query in enumerate(recording.queries)
+        for answer in recording.answers(row, model)
     }
 
 
 def _refuse_gaps(
-    folder: Path, asked: list[Question], recordings: Mapping[str, Mapping[str, Answer]]
+    folder: Path, questions: list[Question], recordings: Mapping[str, Mapping[str, Answer]]
 ) -> None:
     if not recordings:
-        known = ", ".join(MODELS)
-        raise DataError(f"{folder} holds no recording of any of: {known}")
+        raise DataError(f"{folder} holds no recording of any of: {', '.join(MODELS)}")
     gaps = {
-        name: sum(question.prompt not in recorded for question in asked)
+        name: sum(question.prompt not in recorded for question in questions)
         for name, recorded in recordings.items()
     }
     if any(gaps.values()):
-        counts = ", ".join(f"{name} misses {gap} of {len(asked)}" for name, gap in gaps.items())
+        counts = ", ".join(f"{name} misses {gap} of {len(questions)}" for name, gap in gaps.items())
         raise DataError(f"answers are missing: {counts}; record them with --model")
 
 

@@ -25,42 +25,42 @@ def _numeric(rng: Random, question: str, value: int) -> Item:
     return f"{question} {rng.choice(NUMBER_ONLY)}", value, "number"
 
 
-def _asked(rng: Random, expression: str, value: int) -> Item:
+def _expression(rng: Random, expression: str, value: int) -> Item:
     return _numeric(rng, rng.choice(_ASK).format(expression), value)
 
 
 def _tiny_sum(rng: Random) -> Item:
     a, b = rng.randint(1, 9), rng.randint(1, 9)
     if rng.random() < 0.7:  # noqa: PLR2004 - most are sums
-        return _asked(rng, f"{a} + {b}", a + b)
-    return _asked(rng, f"{a + b} - {b}", a)
+        return _expression(rng, f"{a} + {b}", a + b)
+    return _expression(rng, f"{a + b} - {b}", a)
 
 
 def _small_sum(rng: Random) -> Item:
     a, b = rng.randint(2, 20), rng.randint(2, 20)
-    return _asked(rng, f"{a} + {b}", a + b)
+    return _expression(rng, f"{a} + {b}", a + b)
 
 
 def _long_sum(rng: Random) -> Item:
     a, b = rng.randint(120, 9800), rng.randint(120, 9800)
     if rng.random() < 0.5:  # noqa: PLR2004 - a fair coin
-        return _asked(rng, f"{a} + {b}", a + b)
-    return _asked(rng, f"{max(a, b)} - {min(a, b)}", abs(a - b))
+        return _expression(rng, f"{a} + {b}", a + b)
+    return _expression(rng, f"{max(a, b)} - {min(a, b)}", abs(a - b))
 
 
 def _small_product(rng: Random) -> Item:
     a, b = rng.randint(2, 12), rng.randint(2, 12)
-    return _asked(rng, f"{a} * {b}", a * b)
+    return _expression(rng, f"{a} * {b}", a * b)
 
 
 def _long_product(rng: Random) -> Item:
     a, b = rng.randint(12, 99), rng.randint(12, 499)
-    return _asked(rng, f"{a} * {b}", a * b)
+    return _expression(rng, f"{a} * {b}", a * b)
 
 
 def _quotient(rng: Random) -> Item:
     a, b = rng.randint(2, 30), rng.randint(2, 15)
-    return _asked(rng, f"{a * b} / {b}", a)
+    return _expression(rng, f"{a * b} / {b}", a)
 
 
 def _precedence(rng: Random) -> Item:
@@ -71,12 +71,12 @@ def _precedence(rng: Random) -> Item:
         (f"{a} * {b} + {c} * {d}", a * b + c * d),
         (f"{a} - {b} * {c}", a - b * c),
     )
-    return _asked(rng, *rng.choice(forms))
+    return _expression(rng, *rng.choice(forms))
 
 
 def _percentage(rng: Random) -> Item:
     percent, base = rng.choice((5, 10, 15, 20, 25, 40, 75)), 20 * rng.randint(2, 40)
-    return _asked(rng, f"{percent}% of {base}", percent * base // 100)
+    return _expression(rng, f"{percent}% of {base}", percent * base // 100)
 
 
 def _remainder(rng: Random) -> Item:

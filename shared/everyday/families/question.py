@@ -64,13 +64,13 @@ def draw_distinct(
     Returns:
         The questions, fewer than ``n`` only if the kinds run out of new prompts.
     """
-    found: dict[str, Item] = {}
+    items: dict[str, Item] = {}
     for attempt in range(n * 50):
-        if len(found) == n:
+        if len(items) == n:
             break
         item = draws[attempt % len(draws)](rng)
-        found.setdefault(item[0], item)
-    return number_items(family, found.values())
+        items.setdefault(item[0], item)
+    return number_items(family, items.values())
 
 
 def sample_items(family: str, rng: Random, n: int, items: Sequence[Item]) -> list[Question]:

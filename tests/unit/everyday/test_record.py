@@ -11,7 +11,7 @@ from cascade_engine.data.collection import Collection
 from cascade_engine.datasets import load_everyday
 from cascade_engine.errors import DataError
 from cascade_engine.local import MODELS, LocalAnswer
-from everyday import record as _record
+from everyday import record as recorder
 
 SMALL, LARGE = list(MODELS)[:2]
 
@@ -48,7 +48,7 @@ def path(tmp_path):
 
 
 def record(model, path, questions=QUESTIONS):
-    return _record.record(model, questions, path)
+    return recorder.record(model, questions, path)
 
 
 def recorded(path):
@@ -135,7 +135,7 @@ def test_pack_joins_questions_and_models(tmp_path):
     record(Model("s"), tmp_path / f"{SMALL}.jsonl")
     record(Model("l"), tmp_path / f"{LARGE}.jsonl")
     target = tmp_path / "packed" / "answers.jsonl.xz"
-    assert _record.pack(tmp_path, target, QUESTIONS) == 5
+    assert recorder.pack(tmp_path, target, QUESTIONS) == 5
     with lzma.open(target, "rt", encoding="utf-8") as file:
         header, *lines = [json.loads(line) for line in file]
     assert header == {
@@ -165,7 +165,7 @@ def test_packing_twice_gives_the_same_bytes(tmp_path):
     record(Model(), tmp_path / f"{SMALL}.jsonl")
     targets = [tmp_path / name for name in ("first.xz", "second.xz")]
     for target in targets:
-        _record.pack(tmp_path, target, QUESTIONS)
+        recorder.pack(tmp_path, target, QUESTIONS)
     assert targets[0].read_bytes() == targets[1].read_bytes()
 
 
@@ -174,23 +174,23 @@ def test_pack_refuses_gaps_and_names_how_many(tmp_path):
     record(Model(), tmp_path / f"{LARGE}.jsonl", QUESTIONS[:2])
     target = tmp_path / "answers.xz"
     with pytest.raises(DataError, match=f"{LARGE} misses 3 of 5"):
-        _record.pack(tmp_path, target, QUESTIONS)
+        recorder.pack(tmp_path, target, QUESTIONS)
     stale = [replace(question, prompt=question.prompt + "!") for question in QUESTIONS]
     with pytest.raises(DataError, match=f"{SMALL} misses 5 of 5"):
-        _record.pack(tmp_path, target, stale)
+        recorder.pack(tmp_path, target, stale)
     assert not target.exists()
 
 
 def test_pack_refuses_an_empty_folder(tmp_path):
     with pytest.raises(DataError, match="no recording"):
-        _record.pack(tmp_path, tmp_path / "answers.xz", QUESTIONS)
+        recorder.pack(tmp_path, tmp_path / "answers.xz", QUESTIONS)
 
 
 def test_the_command_line_packs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_record, "generate", lambda: QUESTIONS)
+    monkeypatch.setattr(recorder, "generate", lambda: QUESTIONS)
     record(Model(), tmp_path / f"{SMALL}.jsonl")
     target = tmp_path / "answers.xz"
-    _record.main(["--pack", str(target), "--out", str(tmp_path)])
+    recorder.main(["--pack", str(target), "--out", str(tmp_path)])
     assert "5 questions" in capsys.readouterr().err
 
 
@@ -211,9 +211,9 @@ def test_the_command_line_records(tmp_path, monkeypatch):
             assert max_tokens == 64
             return Model()(prompt)
 
-    monkeypatch.setattr(_record, "generate", lambda: QUESTIONS)
-    monkeypatch.setattr(_record, "LocalServer", Server)
-    _record.main(["--model", SMALL, "--out", str(tmp_path), "--limit", "3"])
+    monkeypatch.setattr(recorder, "generate", lambda: QUESTIONS)
+    monkeypatch.setattr(recorder, "LocalServer", Server)
+    recorder.main(["--model", SMALL, "--out", str(tmp_path), "--limit", "3"])
     assert len(recorded(tmp_path / f"{SMALL}.jsonl")) == 3
 
 

@@ -15,12 +15,12 @@ import pytest
 
 import cascade_engine
 from cascade_engine.answers.graders import grader
-from everyday.questions import generate
+from everyday.generator import generate
 
 DIGEST = """
 import hashlib, json
 from dataclasses import asdict
-from everyday.questions import generate
+from everyday.generator import generate
 text = json.dumps([asdict(question) for question in generate()])
 print(hashlib.sha256(text.encode()).hexdigest())
 """

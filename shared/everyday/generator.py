@@ -1,4 +1,4 @@
-"""Generate the bundled questions; the same seed gives the same questions everywhere."""
+"""Generates the questions of *everyday*; the same seed gives the same questions everywhere."""
 
 from __future__ import annotations
 
