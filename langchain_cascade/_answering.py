@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from cascade_engine import Session, adrive, drive
-from cascade_engine.plugin.shadow import Shadowed
 from langchain_cascade._asking import Asking
 from langchain_cascade._callbacks import RUN, Run, run_below
 from langchain_cascade._errors import result_of
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Answering"]
 
 
-class Answering(Shadowed, Settings):
+class Answering(Settings):
     """The part of `CascadeRoutingLLM` that answers."""
 
     def _generate(

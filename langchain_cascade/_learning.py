@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 
 from cascade_engine import Call
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.learner import Learner
+from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.training_data import Children
 from langchain_cascade._asking import Asking
 from langchain_cascade._callbacks import Run
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["Learning"]
 
 
-class Learning(Learner, Settings):
+class Learning(CascadeModel, Settings):
     """The part of `CascadeRoutingLLM` that learns: a question is whatever a chat model takes."""
 
-    def _asked(self) -> Children:
+    def _children_to_ask(self) -> Children:
         return children_of(self)
 
     @classmethod
-    def _named(cls, models: Any) -> dict[str, Any]:
+    def _children_by_name(cls, models: Any) -> dict[str, Any]:
         return name_children(models)
 
-    def _rebudgeted(self, max_expected_cost: float | None, router: CascadeRouter) -> Self:
+    def _copy_with(self, router: CascadeRouter, max_expected_cost: float | None) -> Self:
         other = self.model_copy()
         other.__dict__["max_expected_cost"] = max_expected_cost
         other._router, other._sessions, other._identity = router, Sessions(), None

@@ -26,8 +26,8 @@ from cascade_engine import (
     Strategy,
 )
 from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.names import given_once, own_error, unknown_argument
-from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.shadow import Shadow, Shadows, opened
 from langchain_cascade._adapting import chat_model_of
 from langchain_cascade._children import name_advisers, name_children

@@ -18,8 +18,8 @@ from cascade_engine import (
 )
 from cascade_engine.errors import PersistenceError
 from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.names import given_once, own_error, unknown_argument
-from cascade_engine.plugin.settings import OF_ROUTER, fixed, router_by
 from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._options import signals_of

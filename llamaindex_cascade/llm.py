@@ -9,8 +9,8 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
-from cascade_engine.plugin.learner import Learner
-from cascade_engine.plugin.shadow import Shadowed, opened
+from cascade_engine.plugin.model import CascadeModel
+from cascade_engine.plugin.shadow import opened
 from llamaindex_cascade._children import name_children
 from llamaindex_cascade._messages import with_signals
 from llamaindex_cascade._options import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(Learner, Shadowed, Settings):
+class CascadeRoutingLLM(CascadeModel, Settings):
     """An LLM that answers each query with the best quality a budget can buy.
 
     It holds several LLMs, the children. For each query it decides which to ask, judges the answer
@@ -475,7 +475,7 @@ class CascadeRoutingLLM(Learner, Shadowed, Settings):
 
     # Learning: a question is a string, or messages.
 
-    def _asked(self) -> Children:
+    def _children_to_ask(self) -> Children:
         self._lend_callbacks()
         return training_children(self._router, self._children, self._advisers, self._read)
 
@@ -487,10 +487,10 @@ class CascadeRoutingLLM(Learner, Shadowed, Settings):
         return query, request, conversation_key(request.content)
 
     @classmethod
-    def _named(cls, models: Any) -> dict[str, Any]:
+    def _children_by_name(cls, models: Any) -> dict[str, Any]:
         return name_children(models)
 
-    def _rebudgeted(self, max_expected_cost: float | None, router: CascadeRouter) -> Self:
+    def _copy_with(self, router: CascadeRouter, max_expected_cost: float | None) -> Self:
         other = self.model_copy(update={"max_expected_cost": max_expected_cost})
         other._router, other._sessions = router, type(self._sessions)()
         return other

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Retrying", "is_temporary"]
+__all__ = ["Retries", "Retrying", "is_temporary"]
 
 _FIRST, _LONGEST = 1.0, 60.0  # seconds of the first pause, and of any
 _STATUS = frozenset({408, 409, 425, 429})
@@ -82,3 +84,57 @@ def _asked_for(error: BaseException) -> float:
         return min(max(float(headers.get("retry-after", 0)), 0.0), _LONGEST)
     except (TypeError, ValueError):  # a date
         return 0.0
+
+
+class Retries:
+    """One call that is made again after errors that may pass: a context manager for each try.
+
+    ```python
+    retries = Retries(2)
+    while True:
+        with retries:  # or `async with`, which does not block the event loop while it waits
+            return ask()
+    ```
+
+    An error that is worth another try is swallowed after the pause that `Retrying` says, and the
+    block is entered again; any other error passes.
+
+    Args:
+        limit: further tries after the first.
+        worth_it: whether an error is worth one: of a stream, only while nothing of it was shown.
+    """
+
+    __slots__ = ("_limit", "_pauses", "_worth_it")
+
+    def __init__(
+        self, limit: int, worth_it: Callable[[BaseException], bool] = is_temporary
+    ) -> None:
+        self._limit, self._worth_it = limit, worth_it
+        self._pauses: Iterator[float] | None = None
+
+    def __enter__(self) -> None:
+        """Begins a try."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        pause = self._pause(error)
+        if pause is not None:
+            time.sleep(pause)
+        return pause is not None
+
+    async def __aenter__(self) -> None:
+        """Begins a try."""
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        pause = self._pause(error)
+        if pause is not None:
+            await asyncio.sleep(pause)
+        return pause is not None
+
+    def _pause(self, error: BaseException | None) -> float | None:
+        """Seconds to wait before the next try, None if there is none."""
+        if not self._limit or not isinstance(error, Exception):
+            return None
+        retrying = Retrying(self._limit, self._worth_it)
+        if self._pauses is None:
+            self._pauses = retrying.pauses()
+        return retrying.pause(error, self._pauses)

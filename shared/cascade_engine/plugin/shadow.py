@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cascade_engine.core.checks import is_whole
 from cascade_engine.core.records import Answer
 from cascade_engine.errors import ConfigurationError, SessionStateError
+from cascade_engine.routing.drive import adrive, drive, never
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from cascade_engine.core.records import Call
     from cascade_engine.core.trace import Trace
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Outcome",
     "Shadow",
-    "Shadowed",
     "Shadows",
     "areusing",
     "beside",
-    "check_shadow",
     "opened",
     "outcome_of",
     "reusing",
@@ -43,19 +42,6 @@ Outcome: TypeAlias = "Answer | BaseException"
 
 _LOG = logging.getLogger("cascade_engine")
 _LIMIT = 16
-
-
-def check_shadow(incumbent: str | None, models: Collection[str]) -> None:
-    """Refuses an incumbent that is no child.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    if incumbent is not None and incumbent not in models:
-        raise ConfigurationError(
-            f"shadow={incumbent!r} is none of the children: name the one that is to answer while "
-            f"the cascade plays along: {list(models)}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +188,58 @@ class Shadows:
         task.add_done_callback(self._end_task)
         return True
 
+    def finish(
+        self,
+        session: Session,
+        shadow: Shadow | None,
+        ask: Callable[[Call], Answer],
+        tell: Callable[[Trace, Mapping[str, Answer] | None], object],
+        *,
+        fatal: Callable[[Exception], bool] = never,
+    ) -> None:
+        """The end of a query: its trace is told, in shadow mode once the cascade has played.
+
+        Args:
+            session: at its end.
+            shadow: what is to be played behind it, None outside of shadow mode.
+            ask: makes one call for what is played, without a word to listeners.
+            tell: hears of the trace, and in shadow mode of the answers beside it, by model.
+            fatal: as for `attempt`, for what is played.
+        """
+        if shadow is None:
+            tell(session.trace, None)
+            return
+        outcome = outcome_of(session.trace, shadow.incumbent)
+
+        def play() -> None:
+            run = reusing(shadow.incumbent, outcome, ask)
+            trace = drive(shadow.open(), run, fatal=fatal)
+            tell(trace, beside(shadow.incumbent, outcome))
+
+        self.start(play)
+
+    async def afinish(
+        self,
+        session: Session,
+        shadow: Shadow | None,
+        ask: Callable[[Call], Awaitable[Answer]],
+        tell: Callable[[Trace, Mapping[str, Answer] | None], Awaitable[object]],
+        *,
+        fatal: Callable[[Exception], bool] = never,
+    ) -> None:
+        """`finish` for coroutines; what is played is a task of the running loop."""
+        if shadow is None:
+            await tell(session.trace, None)
+            return
+        outcome = outcome_of(session.trace, shadow.incumbent)
+
+        async def play() -> None:
+            run = areusing(shadow.incumbent, outcome, ask)
+            trace = await adrive(shadow.open(), run, fatal=fatal)
+            await tell(trace, beside(shadow.incumbent, outcome))
+
+        self.astart(play)
+
     def join(self, timeout: float | None = None) -> bool:
         """Waits until none is under way.
 
@@ -271,28 +309,3 @@ def _in_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-class Shadowed:
-    """The part of an adapter's model that waits for what is played behind it: a mix-in."""
-
-    _shadows: Shadows
-
-    def join_shadows(self, timeout: float | None = None) -> bool:
-        """Waits until the cascade has played all that is under way in shadow mode.
-
-        Args:
-            timeout: seconds to wait at most.
-
-        Returns:
-            Whether it has.
-
-        Raises:
-            SessionStateError: it is called within an event loop, where `ajoin_shadows` is to be
-                awaited.
-        """
-        return self._shadows.join(timeout)
-
-    async def ajoin_shadows(self, timeout: float | None = None) -> bool:
-        """The same, without blocking the event loop."""
-        return await self._shadows.ajoin(timeout)

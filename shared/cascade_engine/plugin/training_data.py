@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.records import Answer, Query
     from cascade_engine.routing.advisers import Adviser
 
-__all__ = ["Children", "Gathering"]
+__all__ = ["Children", "TrainingData"]
 
 _SOURCES = ("grade", "judge", "agreement", "strongest")
 #: Options of `Collection.dataset`; all others are those of `collect`.
@@ -118,8 +118,10 @@ class Children:
         return replace(query, signals=said.signals, advice_cost=said.advice_cost), given, key
 
 
-class Gathering:
-    """Whatever there is, on its way to a data set. Nobody is asked before all else is in order.
+class TrainingData:
+    """What a cascade learns from: it becomes a data set once the children have been asked.
+
+    Nobody is asked before all else is in order.
 
     Args:
         given: questions, a collection, or a data set.
@@ -166,7 +168,7 @@ class Gathering:
                     'or on_missing="drop", to learn from what there is'
                 )
 
-    def data(self) -> CascadeDataset:
+    def dataset(self) -> CascadeDataset:
         """The data set."""
         found = self._given
         if isinstance(found, CascadeDataset):
@@ -176,7 +178,7 @@ class Gathering:
         data = found.dataset(references=self._references, **self._labels)
         return advise(data, self._advisers(0), **self._advising(found.cost))
 
-    async def adata(self) -> CascadeDataset:
+    async def adataset(self) -> CascadeDataset:
         """The same, without blocking the event loop."""
         found = self._given
         if isinstance(found, CascadeDataset):

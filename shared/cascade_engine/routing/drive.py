@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.trace import Trace
     from cascade_engine.routing.session import Session
 
-__all__ = ["Attempt", "adrive", "attempt", "drive"]
+__all__ = ["Attempt", "adrive", "attempt", "drive", "never"]
 
 
 @dataclass(slots=True)
@@ -44,12 +44,13 @@ class Attempt:
     is_deferred: bool = False
 
 
-def _never(error: Exception) -> bool:  # noqa: ARG001
+def never(error: Exception) -> bool:  # noqa: ARG001
+    """Takes no error for a fatal one."""
     return False
 
 
 @contextmanager
-def attempt(session: Session, fatal: Callable[[Exception], bool] = _never) -> Iterator[Attempt]:
+def attempt(session: Session, fatal: Callable[[Exception], bool] = never) -> Iterator[Attempt]:
     """Reports what comes of the pending call: the answer set in the block, or the error raised.
 
     An `Exception` counts as the model's failure, with the seconds it took; what is none
@@ -80,7 +81,7 @@ def drive(
     session: Session,
     run: Callable[[Call], Answer],
     *,
-    fatal: Callable[[Exception], bool] = _never,
+    fatal: Callable[[Exception], bool] = never,
 ) -> Trace:
     """Runs a session to its end.
 
@@ -102,7 +103,7 @@ async def adrive(
     session: Session,
     run: Callable[[Call], Awaitable[Answer]],
     *,
-    fatal: Callable[[Exception], bool] = _never,
+    fatal: Callable[[Exception], bool] = never,
 ) -> Trace:
     """`drive` for coroutines: each call is awaited before the next is decided.
 

@@ -27,7 +27,7 @@ from cascade_engine.data.collecting.journal import Cell
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
-from cascade_engine.plugin.training_data import Children, Gathering
+from cascade_engine.plugin.training_data import Children, TrainingData
 from tests.helpers import finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}
@@ -276,7 +276,7 @@ class TestAdapters:
         log = []
         traces = [*self.logged(tmp_path), {"content": "hard and new"}]
         options = {"progress": False}
-        data = Gathering(traces, ["yes"] * 13, options, self.children(log)).data()
+        data = TrainingData(traces, ["yes"] * 13, options, self.children(log)).dataset()
         assert len(data) == 13
         assert len(log) == 11
         assert data.quality[:, 1].tolist() == [float(i % 4 == 0) for i in range(12)] + [0.0]

@@ -20,7 +20,7 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine.core.records import Call
-from cascade_engine.plugin.shadow import Shadows, areusing, reusing
+from cascade_engine.plugin.shadow import Shadow, Shadows, areusing, reusing
 from tests.helpers import answer, finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}
@@ -214,3 +214,46 @@ def test_a_copy_begins_with_none():
 def test_a_limit_that_cannot_be_is_refused(limit):
     with pytest.raises(ConfigurationError, match="limit of shadows"):
         Shadows(limit)
+
+
+class TestTheEndOfAQuery:
+    def test_outside_of_shadow_mode_the_trace_is_told_at_once(self):
+        told, shadows, ended = [], Shadows(), session()
+        trace = drive(ended, answer)
+        shadows.finish(ended, None, answer, lambda *end: told.append(end))
+        assert told == [(trace, None)]
+
+        async def tell(*end):
+            told.append(end)
+
+        finished(shadows.afinish(ended, None, None, tell))
+        assert told == [(trace, None)] * 2
+
+    async def test_in_shadow_mode_once_the_cascade_has_played(self):
+        told, shadows, log = [], Shadows(), []
+        held = Answer("the incumbent's", cost=1.0)
+        ended = CascadeRouter(list(PRICES), prices=PRICES).session("What is it?", only=["large"])
+        drive(ended, lambda call: held)
+
+        def ask(call):
+            log.append(call.model)
+            return answer(call)
+
+        async def aask(call):
+            return ask(call)
+
+        async def tell(*end):
+            told.append(end)
+
+        shadow = Shadow("large", session)
+        await asyncio.to_thread(
+            lambda: (
+                shadows.finish(ended, shadow, ask, lambda *e: told.append(e)),
+                shadows.join(20),
+            )
+        )
+        await shadows.afinish(ended, shadow, aask, tell)
+        assert await shadows.ajoin(20)
+        assert log == ["small"] * 2
+        for trace, others in told:
+            assert trace.answers["large"] is others["large"] is held
