@@ -75,32 +75,37 @@ def token_logprobs(metadata: Any) -> tuple[float, ...] | None:
 
 
 def tokens_of(metadata: Any) -> list[tuple[str, float]]:
-    """Each answer token, "" where it is not told, and its log-probability; see `token_logprobs`."""
-    found, entries = _token_entries(metadata)
-    texts = _get(found, "tokens")
-    told = isinstance(texts, Sequence) and len(texts) == len(entries)
-    names = texts if told else [_get(entry, "token") for entry in entries]
-    pairs = [(str(name or ""), _number(entry)) for name, entry in zip(names, entries, strict=True)]
+    """Each answer token and its log-probability; see `token_logprobs`.
+
+    Args:
+        metadata: a message's `response_metadata`, a choice of a raw response, or the like.
+
+    Returns:
+        Pairs of text, "" where it is not reported, and log-probability.
+    """
+    report, entries = _token_entries(metadata)
+    texts = _get(report, "tokens")
+    if not (isinstance(texts, Sequence) and len(texts) == len(entries)):
+        texts = [_get(entry, "token") for entry in entries]
+    pairs = [(str(text or ""), _number(entry)) for text, entry in zip(texts, entries, strict=True)]
     return [(text, value) for text, value in pairs if value is not None]
 
 
 def _token_entries(metadata: Any) -> tuple[Any, Sequence[Any]]:
     """What is reported of log-probabilities, and in it the entries of the tokens."""
-    found = _get(metadata, "logprobs")
-    if found is None:
-        found = _get(metadata, "logprobs_result")
-    entries = found
-    for key in ("content", "token_logprobs", "chosen_candidates"):
-        inner = _get(found, key)
-        if inner is not None:
-            entries = inner
-            break
-    listed = isinstance(entries, Sequence) and not isinstance(entries, str)
-    return found, entries if listed else ()
+    report = _any(metadata, ("logprobs", "logprobs_result"))
+    entries = _any(report, ("content", "token_logprobs", "chosen_candidates"))
+    entries = report if entries is None else entries
+    is_list = isinstance(entries, Sequence) and not isinstance(entries, str)
+    return report, entries if is_list else ()
 
 
 def finish_reason(metadata: Any) -> str | None:
-    """The provider's word for why generation ended; "length" for every way of being cut off."""
+    """The provider's word for why generation ended; "length" for every way of being cut off.
+
+    Args:
+        metadata: a message's `response_metadata`, a choice of a raw response, or the like.
+    """
     for key in _REASONS:
         reason = _get(metadata, key)
         if isinstance(reason, str) and reason:
@@ -110,45 +115,48 @@ def finish_reason(metadata: Any) -> str | None:
 
 
 def token_usage(report: Any) -> Usage | None:
-    """Tokens used, every part contained in its total, or None where they were not counted.
+    """Tokens used, each kind as a part of its total; None where they were not counted.
 
     LangChain's `usage_metadata` and OpenAI count all kinds together, as `Usage` does. Anthropic and
     Bedrock report cached tokens beside the input tokens, Gemini and xAI reasoning tokens beside the
-    output tokens: they are added. Where a grand total is reported it decides what is contained in
-    what, and otherwise the names do; a part greater than the whole is not contained in it. Images
-    and audio read from a cache count as cached only, and of parts that still overlap the later
-    count for less. Counts below 0 and counts that are no whole numbers count as not reported.
+    output tokens: these are added to the totals. Which way a report has it is told by the grand
+    total, where there is one, and otherwise by the names; a kind greater than its total is always
+    added. Images and audio read from a cache count as cached only, and where kinds still exceed
+    their total the last are cut. Counts that are negative or no whole numbers count as missing.
 
     Args:
         report: a message's `usage_metadata`, the `usage` of a raw response, or the like.
     """
-    total, read = _first(report, _TOTAL), _first(report, _INPUT)
-    written = _first(report, _OUTPUT)
-    if read is None and written is None:
+    total = _first(report, _TOTAL)
+    sent, written = _first(report, _INPUT), _first(report, _OUTPUT)
+    if sent is None and written is None:
         return None
-    if read is None:  # a stream may bring the rest with another chunk
-        read = max(0, (total or 0) - (written or 0))
+    if sent is None:  # a stream may bring the rest with another chunk
+        sent = max(0, (total or 0) - (written or 0))
     if not _may_have_parts(report):
-        return Usage(read, written or 0)
-    read, written = read + (_first(report, _TOOL_INPUT) or 0), written or 0
-    into, out = _any(report, _INPUT_DETAILS), _any(report, _OUTPUT_DETAILS)
-    cached, kept, aside = _cache(report, into)
-    reasoning, beside = _reasoning(report, out)
-    missing = None if total is None else total - read - written
-    aside, beside = _apart((aside, beside), missing, (cached + kept, reasoning))
-    if aside or cached + kept > read:
-        read += cached + kept
-    if beside or reasoning > written:
+        return Usage(sent, written or 0)
+    sent, written = sent + (_first(report, _TOOL_INPUT) or 0), written or 0
+    input_details, output_details = _any(report, _INPUT_DETAILS), _any(report, _OUTPUT_DETAILS)
+    cached, cache_written, cache_apart = _cache(report, input_details)
+    reasoning, reasoning_apart = _reasoning(report, output_details)
+    missing = None if total is None else total - sent - written
+    cache_apart, reasoning_apart = _apart(
+        (cache_apart, reasoning_apart), missing, (cached + cache_written, reasoning)
+    )
+    if cache_apart or cached + cache_written > sent:
+        sent += cached + cache_written
+    if reasoning_apart or reasoning > written:
         written += reasoning
-    again = _any(into, _CACHED_DETAILS) or _any(report, _CACHED_DETAILS)
+    in_cache = _any(input_details, _CACHED_DETAILS) or _any(report, _CACHED_DETAILS)
     image, audio = (
-        max(0, _modality(into, kind) - _modality(again, kind)) for kind in ("image", "audio")
+        max(0, _modality(input_details, kind) - _modality(in_cache, kind))
+        for kind in ("image", "audio")
     )
     return Usage(
-        read,
+        sent,
         written,
-        *_contained(read, (cached, kept, image, audio)),
-        *_contained(written, (reasoning, _modality(out, "audio"))),
+        *_contained(sent, (cached, cache_written, image, audio)),
+        *_contained(written, (reasoning, _modality(output_details, "audio"))),
     )
 
 
@@ -161,17 +169,17 @@ def _may_have_parts(report: Any) -> bool:
 
 
 def _cache(report: Any, details: Any) -> tuple[int, int, bool]:
-    """Tokens read from a cache, tokens written to one, whether by name beside the input tokens."""
-    cached, kept = _first(report, _CACHED_APART), _first(report, _WRITTEN_APART)
-    if cached is not None or kept is not None:
-        return cached or 0, kept or 0, True
+    """Tokens read from a cache, tokens written to one, and whether their names say "apart"."""
+    cached, written = _first(report, _CACHED_APART), _first(report, _WRITTEN_APART)
+    if cached is not None or written is not None:
+        return cached or 0, written or 0, True
     cached = _sum(details, _CACHED) or _first(report, _CACHED_BESIDE) or 0
-    kept = _sum(details, _WRITTEN) or _first(details, ("cache_write_tokens",))
-    return cached, kept or _sum(details, _WRITTEN_FOR), False
+    written = _sum(details, _WRITTEN) or _first(details, ("cache_write_tokens",))
+    return cached, written or _sum(details, _WRITTEN_FOR), False
 
 
 def _reasoning(report: Any, details: Any) -> tuple[int, bool]:
-    """Tokens of reasoning, and whether they are by name beside the output tokens."""
+    """Tokens of reasoning, and whether their name says that they are apart from the output."""
     thoughts = _first(report, _THOUGHTS)
     if thoughts is not None:
         return thoughts, True
@@ -181,7 +189,13 @@ def _reasoning(report: Any, details: Any) -> tuple[int, bool]:
 def _apart(
     named: tuple[bool, bool], missing: int | None, parts: tuple[int, int]
 ) -> tuple[bool, bool]:
-    """Which parts are outside of their totals: as named, unless only another way adds up."""
+    """Which parts are outside of their totals: as named, unless only another way adds up.
+
+    Args:
+        named: for the cache and for reasoning, whether the names say that they are apart.
+        missing: the grand total less input and output; None where there is no grand total.
+        parts: tokens of the cache, and of reasoning.
+    """
     for way in (named, *product((False, True), (False, True))):
         if missing == sum(part for part, apart in zip(parts, way, strict=True) if apart):
             return way
@@ -210,7 +224,7 @@ def _modality(details: Any, kind: str) -> int:
 
 
 def tool_calls(entries: Any) -> tuple[ToolCall, ...]:
-    """The tools a model wants called.
+    """The tools that a model wants called.
 
     Understands LangChain's `name` and `args`, LlamaIndex's `tool_name` and `tool_kwargs`, OpenAI's
     `function.name` and `function.arguments`, and the `name` and `input` of Anthropic and Bedrock.
@@ -240,14 +254,14 @@ def _arguments(written: Any) -> Mapping[str, Any] | str:
     if not isinstance(written, str):
         return "" if written is None else json.dumps(written, default=str)
     try:
-        read = json.loads(written)
+        arguments = json.loads(written)
     except ValueError:
         return written
-    return read if isinstance(read, dict) else written
+    return arguments if isinstance(arguments, dict) else written
 
 
 def _any(holder: Any, keys: Iterable[str]) -> Any:
-    """The first of these that is there."""
+    """The first value that is there under one of these names."""
     if holder is None:
         return None
     get = _getter(holder)
@@ -258,7 +272,7 @@ def _any(holder: Any, keys: Iterable[str]) -> Any:
 
 
 def _first(holder: Any, keys: Iterable[str]) -> int | None:
-    """The first of these that is a count."""
+    """The first count under one of these names."""
     return next(_counts(holder, keys), None)
 
 
@@ -267,7 +281,7 @@ def _sum(holder: Any, keys: Iterable[str]) -> int:
 
 
 def _counts(holder: Any, keys: Iterable[str]) -> Iterator[int]:
-    """Those of these that are counts."""
+    """The counts under these names; whatever else is there is passed over."""
     if holder is not None:
         get = _getter(holder)
         for key in keys:

@@ -1,13 +1,13 @@
-"""Signs in an answer's form that it is good or that it failed, read without knowing the truth.
+"""Signs in an answer's form that it is good or that it failed, read without a reference.
 
 Each sign is a number in [0, 1], or NaN where it does not apply: no JSON is asked for, no tool is
-called, the text is too short to tell. The columns, in the order of `STRUCTURE_COLUMNS`:
+called, the text is too short. The columns, in the order of `STRUCTURE_COLUMNS`:
 
 | Column            | What it says                                                              |
 | ----------------- | ------------------------------------------------------------------------- |
 | `json_valid`      | 1 if the answer is JSON alone (or in a fence), 0.5 if JSON is in it, else 0 |
 | `schema_valid`    | 1 if that JSON fits the schema asked for (needs the extra `structure`)    |
-| `accepted`        | what the validator given says                                             |
+| `accepted`        | the score of the user's validator                                         |
 | `tool_call_valid` | share of the tool calls that fit a tool on offer                          |
 | `refusal`         | 1 if it begins with a refusal, or says that it does not know              |
 | `truncated`       | 1 if it was cut off: by its finish reason, an open code fence or open JSON  |

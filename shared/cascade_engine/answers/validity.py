@@ -1,4 +1,4 @@
-"""Checks of an answer against what is asked for: a JSON schema, tools, the user's own validator."""
+"""Checks whether an answer is valid: by a JSON schema, the tools on offer, the user's validator."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _INVALID = (ValueError, TypeError, LookupError, AssertionError)
 
 
 def schema_check(schema: Mapping[str, Any], *, required: bool = False) -> Check:
-    """What tells 1.0 for a value that fits the schema, 0.0 for one that does not, else NaN.
+    """A function of a value: 1.0 where it fits the schema, 0.0 where not, NaN where unknown.
 
-    References to other documents are not followed: such a schema is unknown, NaN.
+    References to other documents are not followed: with such a schema it is unknown.
 
     Args:
         schema: the JSON schema.
@@ -61,7 +61,16 @@ def _unknown(_: Any) -> float:
 
 
 def validator_check(validator: Any) -> Check:
-    """What tells how good a text is by the user's own validator: a function, or a type."""
+    """A function of a text: how good the user's validator finds it, in [0, 1].
+
+    Args:
+        validator: see `structure.Validator`.
+
+    Raises:
+        ConfigurationError: it is neither a function nor a type, or a type and pydantic is not
+            installed. The function returned raises it where the validator returns no number in
+            [0, 1].
+    """
     if isinstance(validator, type) or get_origin(validator) is not None:
         return _typed(validator)
     if not callable(validator):
@@ -71,22 +80,23 @@ def validator_check(validator: Any) -> Check:
 
     def check(text: Any) -> float:
         try:
-            said = validator(text)
+            verdict = validator(text)
         except _INVALID:
             return 0.0
-        score = 1.0 if said is None else _score(said)
+        score = 1.0 if verdict is None else _score(verdict)
         if not 0 <= score <= 1:
             raise ConfigurationError(
-                f"the validator returned {said!r}: return True, False, None or a number in [0, 1]"
+                f"the validator returned {verdict!r}: return True, False, None or a number in "
+                "[0, 1]"
             )
         return score
 
     return check
 
 
-def _score(said: Any) -> float:
+def _score(verdict: Any) -> float:
     try:
-        return float(said)
+        return float(verdict)
     except (TypeError, ValueError):
         return math.nan
 
@@ -114,14 +124,14 @@ def _typed(kind: Any) -> Check:
 def tool_call_fits(call: ToolCall, tools: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a call names a tool on offer, with all arguments it needs, of the right types.
 
-    The types of the arguments themselves are checked, not of what is inside of them; so it says
-    the same whether or not `jsonschema` is installed.
+    Only the types of the arguments themselves are checked, not those of values inside of them, so
+    that the result is the same whether or not `jsonschema` is installed.
     """
-    offered = next((tool for tool in tools if tool.get("name") == call.name), None)
+    tool = next((tool for tool in tools if tool.get("name") == call.name), None)
     arguments = _arguments(call)
-    if offered is None or arguments is None:
+    if tool is None or arguments is None:
         return False
-    schema = _mapping(offered.get("parameters"))
+    schema = _mapping(tool.get("parameters"))
     properties = _mapping(schema.get("properties"))
     if any(name not in arguments for name in _listed(schema.get("required"))):
         return False
@@ -136,23 +146,19 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _listed(value: Any) -> list[Any]:
     """A schema's list of texts, or one text, as a list; empty where it is neither."""
-    return (
-        [value]
-        if isinstance(value, str)
-        else list(value)
-        if isinstance(value, list | tuple)
-        else []
-    )
+    if isinstance(value, str):
+        return [value]
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _arguments(call: ToolCall) -> Mapping[str, Any] | None:
     if isinstance(call.arguments, Mapping):
         return call.arguments
     try:
-        read = json.loads(call.arguments)
+        arguments = json.loads(call.arguments)
     except (TypeError, ValueError, RecursionError):
         return None
-    return read if isinstance(read, dict) else None
+    return arguments if isinstance(arguments, dict) else None
 
 
 def _fits(value: Any, schema: Any) -> bool:

@@ -15,7 +15,7 @@ NumberArray: TypeAlias = NDArray[Any]
 
 
 def highest(table: FloatArray) -> FloatArray:
-    """The greatest of each row, (n, k) to (n,): numpy's own is slow where rows are short."""
+    """The greatest of each row, (n, k) to (n,): `numpy.max` is slow where rows are short."""
     return np.asarray(table[np.arange(len(table)), table.argmax(axis=1)])
 
 
@@ -29,7 +29,7 @@ def subset_sums(values: FloatArray) -> FloatArray:
 
 
 def patterns(run: BoolArray) -> list[tuple[BoolArray, IntArray]]:
-    """The distinct rows of a mask of shape (m, k), each with the numbers of the rows it is in."""
+    """The distinct rows of a mask of shape (m, k), each with the numbers of the rows like it."""
     if not len(run):
         return []
     packed = np.packbits(run, axis=1)

@@ -26,7 +26,11 @@ _ANSWER_FIELDS: dict[str, tuple[Any, str]] = {
 
 
 def check_names(models: Sequence[str]) -> tuple[str, ...]:
-    """The model names as a tuple, once there is at least one and no two are the same."""
+    """The model names as a tuple.
+
+    Raises:
+        ConfigurationError: there is none, two are the same, or one is no text.
+    """
     if isinstance(models, str):
         raise ConfigurationError(f"models must be a list of names, not the one string {models!r}")
     names = tuple(models)
@@ -47,23 +51,23 @@ def check_names(models: Sequence[str]) -> tuple[str, ...]:
 def check_function(
     rule: str, function: object, *, may_wait: bool = False, takes: Sequence[int] = ()
 ) -> None:
-    """Refuses what cannot be called.
+    """Refuses an option that must be a function and is none that can be used.
 
     Args:
-        rule: what it must be, in words, as the error begins.
-        function: what was given.
+        rule: what the option must be, in words: the beginning of the error.
+        function: the value of the option.
         may_wait: whether it may be asynchronous.
-        takes: numbers of arguments it may be called with; it must do for one of them.
+        takes: the numbers of arguments that it may be called with; it must accept one of them.
 
     Raises:
-        ConfigurationError: it is no function, asynchronous where it may not be, or of other
+        ConfigurationError: it cannot be called, is asynchronous and may not be, or takes other
             arguments.
     """
     if not callable(function) or (not may_wait and inspect.iscoroutinefunction(function)):
         raise ConfigurationError(f"{rule}, not {function!r:.80}")
     if takes and not any(_binds(function, count) for count in takes):
-        given = inspect.signature(function)
-        raise ConfigurationError(f"{rule}, and {function!r:.80} takes {given}")
+        signature = inspect.signature(function)
+        raise ConfigurationError(f"{rule}, and {function!r:.80} takes {signature}")
 
 
 def _binds(function: Callable[..., Any], count: int) -> bool:
@@ -87,7 +91,7 @@ def is_whole(value: object) -> bool:
 
 
 def generator(seed: object) -> np.random.Generator:
-    """Random numbers of a seed.
+    """A generator of random numbers.
 
     Raises:
         ConfigurationError: the seed is no whole number of at least 0.
@@ -98,7 +102,11 @@ def generator(seed: object) -> np.random.Generator:
 
 
 def check_shape(what: str, values: object) -> tuple[int, int]:
-    """The shape of a table of numbers with at least one query and one model."""
+    """The shape of a table of numbers (queries x models).
+
+    Raises:
+        DataError: it is no such table, or has no query or no model.
+    """
     try:
         shape = np.asarray(values, dtype=float).shape
     except (TypeError, ValueError) as error:
@@ -109,7 +117,16 @@ def check_shape(what: str, values: object) -> tuple[int, int]:
 
 
 def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray:
-    """`values` as a float array of that shape (queries x models), every entry finite."""
+    """A table of numbers as a float array.
+
+    Args:
+        what: the table's name, for the error.
+        values: the numbers, all of them finite.
+        shape: the shape that it must have (queries, models).
+
+    Raises:
+        DataError: it is no table of numbers, of another shape, or an entry is not finite.
+    """
     try:
         table = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
@@ -117,11 +134,11 @@ def check_table(what: str, values: object, shape: tuple[int, int]) -> FloatArray
     if table.shape != shape:
         raise DataError(f"{what} must have shape (queries, models) = {shape}, not {table.shape}")
     if not np.isfinite(table).all():
-        bad = np.argwhere(~np.isfinite(table))
-        row, column = bad[0]
+        unusable = np.argwhere(~np.isfinite(table))
+        row, column = unusable[0]
         raise DataError(
             f"{what}[{row}, {column}] is {table[row, column]}: every entry must be a finite number "
-            f"({len(bad)} are not)"
+            f"({len(unusable)} are not)"
         )
     return table
 

@@ -46,12 +46,13 @@ class Price:
     Attributes:
         input: price of a million input tokens.
         output: price of a million output tokens.
-        cached: of input tokens read from a cache; None for the price of input, as for the next.
-        cache_write: of input tokens written to a cache.
-        image: of input tokens that are images.
-        audio_input: of input tokens that are audio.
-        reasoning: of output tokens not shown; None for the price of output, as for the next.
-        audio_output: of output tokens that are audio.
+        cached: price of a million input tokens read from a cache. None, here and in what follows,
+            stands for the price of input or output.
+        cache_write: price of a million input tokens written to a cache.
+        image: price of a million input tokens that are images.
+        audio_input: price of a million input tokens that are audio.
+        reasoning: price of a million output tokens that are not shown.
+        audio_output: price of a million output tokens that are audio.
 
     Raises:
         ConfigurationError: a price is negative, NaN, infinite or no number.
@@ -103,7 +104,7 @@ class Price:
         return cls(plain, written, **{part: listed(key) for part, (_, key) in parts})
 
     def of(self, usage: Usage) -> float:
-        """Cost of a call that used so many tokens: each part at its price, the rest at the plain.
+        """Cost of a call: each part of its tokens at the price of that part, the rest at the plain.
 
         Parts are disjoint, and contained in `input_tokens` or `output_tokens`. Providers that
         report them otherwise are read by `cascade_engine.answers.provider_reports`, which makes
@@ -152,7 +153,7 @@ def _listed(model: str, provider: str | None) -> Callable[[str], float | None]:
         ) from error
     usage = genai_prices.Usage(input_tokens=1000, output_tokens=1000)
     try:
-        found = genai_prices.calc_price(usage, model, provider_id=provider)
+        priced = genai_prices.calc_price(usage, model, provider_id=provider)
     except LookupError as error:
         raise UnknownPriceError(
             f"no list price is known for {model!r}: give Price(input=..., output=...) in USD "
@@ -161,7 +162,7 @@ def _listed(model: str, provider: str | None) -> Callable[[str], float | None]:
 
     def listed(key: str) -> float | None:
         # Older tables know fewer names; a price with tiers has a base.
-        price = getattr(found.model_price, key, None)
+        price = getattr(priced.model_price, key, None)
         return None if price is None else float(getattr(price, "base", price))
 
     return listed
@@ -172,7 +173,7 @@ def _listed(model: str, provider: str | None) -> Callable[[str], float | None]:
 class Charge:
     """What an answer costs.
 
-    A cost recorded with the answer counts first; then what `by` says.
+    It is the cost recorded with the answer, where there is one, and else what `by` says.
 
     Attributes:
         prices: price by model.
@@ -228,7 +229,7 @@ class Charge:
         )
 
     def check(self, models: Iterable[str]) -> None:
-        """Refuses, before any is paid for, models whose calls could not be priced.
+        """Refuses models whose calls could not be priced, before any call is paid for.
 
         Raises:
             UnknownPriceError: calls are priced by tokens, and a model has no price.
@@ -239,10 +240,14 @@ class Charge:
 
 
 def amount(model: str, cost: float) -> float:
-    """The cost of a model's call, once it is an amount.
+    """A cost as a float, once it is checked.
+
+    Args:
+        model: the model that was called, for the error.
+        cost: what the call cost.
 
     Raises:
-        ConfigurationError: it is negative, NaN, infinite or no number.
+        ConfigurationError: the cost is negative, NaN, infinite or no number.
     """
     if _is_amount(cost):
         return float(cost)

@@ -1,4 +1,4 @@
-"""Which errors of a call are worth another try, and when."""
+"""Retries: which errors of a call are worth another try, and after what pause."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _NAMES = ("Timeout", "ConnectionError", "ConnectError", "RateLimit", "Unavailabl
 def is_temporary(error: BaseException) -> bool:
     """Whether the same call may well succeed a little later.
 
-    By the HTTP status, where the error carries one: 408, 409, 425, 429 and all from 500. Else by
-    its kind: lost connections and timeouts, Python's own or those of a client library, known by
-    the names of their classes. An exhausted quota comes as a 429 too, and waiting does not help.
+    An error that carries an HTTP status is temporary with 408, 409, 425, 429 and all from 500. Any
+    other is temporary where it is a lost connection or a timeout, Python's own or that of a client
+    library, which is known by the name of its class. An exhausted quota is not, though it comes
+    with 429: waiting does not help.
     """
     if getattr(error, "code", None) == "insufficient_quota":
         return False
@@ -57,8 +58,8 @@ class Retrying:
 
     Attributes:
         retries: further tries after the first.
-        worth_it: whether an error is.
-        chance: a number in [0, 1) for each pause.
+        worth_it: whether an error is worth another try.
+        chance: draws the random number in [0, 1) that shortens a pause.
     """
 
     retries: int

@@ -93,7 +93,11 @@ def read_lines(path: Path) -> Iterator[Any]:
 
 
 def parsed(line: bytes, path: Path, number: int) -> Any:
-    """The value of one line."""
+    """The JSON value of one line.
+
+    Raises:
+        DataError: it is no JSON.
+    """
     try:
         return json.loads(line)
     except ValueError as error:
@@ -101,17 +105,23 @@ def parsed(line: bytes, path: Path, number: int) -> Any:
 
 
 def check_header(header: Any, path: Path, form: str, version: int) -> dict[str, Any]:
-    """The first line of a file of ours.
+    """The first line of a file that this library wrote, once it is of that format and version.
+
+    Args:
+        header: the JSON value of the line.
+        path: the file, for the error.
+        form: the name of the format.
+        version: the version of the format that can be read.
 
     Raises:
-        DataError: it is another kind of file, or of a version that is not known.
+        DataError: it is another kind of file, or of another version.
     """
-    found = header if isinstance(header, dict) else {}
-    if found.get("format") != form:
+    fields = header if isinstance(header, dict) else {}
+    if fields.get("format") != form:
         raise DataError(f"{path} is no file of the format {form!r}: it begins with {header!r:.80}")
-    if found.get("version") != version:
+    if fields.get("version") != version:
         raise DataError(
-            f"{path} is of version {found.get('version')} of {form!r}, and this library reads "
+            f"{path} is of version {fields.get('version')} of {form!r}, and this library reads "
             f"version {version}: it was written by another version of cascade-routing"
         )
-    return found
+    return fields
