@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableSequence
 
-from cascade_engine.core.retrying import Retrying
+from cascade_engine.core.retrying import RetryPolicy
 from langchain_cascade._adapting import adapt
 from langchain_cascade._callbacks import astreamed, streamed, surrounded_by
 from langchain_cascade._histories import readable_by
@@ -144,8 +144,8 @@ class Asking:
                 live.forget()
 
     @property
-    def _retrying(self) -> Retrying:
-        return Retrying(self.cascade.max_retries)
+    def _retrying(self) -> RetryPolicy:
+        return RetryPolicy(self.cascade.max_retries)
 
     def target(self, call: Call) -> tuple[Any, list[BaseMessage], dict[str, Any]]:
         """Who is asked what, with which keywords: an adviser gets its prompt, and no tools."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Retries", "Retrying", "is_temporary"]
+__all__ = ["Retries", "RetryPolicy", "is_temporary"]
 
 _FIRST, _LONGEST = 1.0, 60.0  # seconds of the first pause, and of any
 _STATUS = frozenset({408, 409, 425, 429})
@@ -49,7 +49,7 @@ def _status(error: BaseException) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryPolicy:
     """How often to try, and how long to wait before the next time.
 
     The pauses double from one second to a minute, each shortened by up to a half at random, so
@@ -97,7 +97,7 @@ class Retries:
             return ask()
     ```
 
-    An error that is worth another try is swallowed after the pause that `Retrying` says, and the
+    An error that is worth another try is swallowed after the pause that `RetryPolicy` says, and the
     block is entered again; any other error passes.
 
     Args:
@@ -135,7 +135,7 @@ class Retries:
         """Seconds to wait before the next try, None if there is none."""
         if not self._limit or not isinstance(error, Exception):
             return None
-        retrying = Retrying(self._limit, self._worth_it)
+        retrying = RetryPolicy(self._limit, self._worth_it)
         if self._pauses is None:
             self._pauses = retrying.pauses()
         return retrying.pause(error, self._pauses)

@@ -23,7 +23,7 @@ from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge, amount
 from cascade_engine.core.queries import as_queries, query_key
 from cascade_engine.core.records import Answer
-from cascade_engine.core.retrying import Retrying, is_temporary
+from cascade_engine.core.retrying import RetryPolicy, is_temporary
 from cascade_engine.data.collecting.journal import CallFailure, CallResult, Cell, Journal
 from cascade_engine.data.collecting.ledger import Ledger, Request, samples_by_model
 from cascade_engine.errors import ConfigurationError, DataError
@@ -102,9 +102,9 @@ class Job:
         return self.rows if self.inputs is None else list(self.inputs)
 
     @property
-    def retrying(self) -> Retrying:
+    def retrying(self) -> RetryPolicy:
         """How often to try a call, and when."""
-        return Retrying(self.retries, self.retry_on)
+        return RetryPolicy(self.retries, self.retry_on)
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
