@@ -7,17 +7,16 @@ import pytest
 
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import CascadeRouting
-from cascade_engine.strategies.supermodels import branching, listing
+from cascade_engine.strategies.supermodels import batch, branching
 from tests.oracle import ListedCascadeRouting
 
 
 @pytest.fixture
 def few_listed(monkeypatch):
     """Sets are listed of two models only: all else is settled or branched."""
-    monkeypatch.setattr(branching, "LISTED", 2)
+    monkeypatch.setattr(branching, "_LISTED", 2)
     monkeypatch.setattr(branching, "_FEW", 1)
-    monkeypatch.setattr("cascade_engine.strategies.supermodels.one.LISTED", 2)
-    monkeypatch.setattr(listing, "_LISTED", 2)
+    monkeypatch.setattr(batch, "_LISTED", 2)
 
 
 def instances(rng, n, k):

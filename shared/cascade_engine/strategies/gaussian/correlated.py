@@ -33,7 +33,7 @@ _CHUNK = 1 << 17
 
 
 def check_covariance(what: str, cov: object) -> FloatArray:
-    """Checks covariance table, and makes them symmetric to the last bit.
+    """Checks covariance matrices, and makes them symmetric to the last bit.
 
     Args:
         what: what to call them in errors.

@@ -1,4 +1,8 @@
-"""`many` for one query: numbers and vectors, where tables cost more than their work."""
+"""The best set of models for one query: `batch` in plain numbers and vectors.
+
+A session decides one query at a time, and a table of one row costs more than the work on it: here
+the bounds and pairs are plain Python, and numpy comes in where several candidates are left.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,11 @@ import numpy as np
 from cascade_engine.strategies.gaussian.expected_max import excess_one
 from cascade_engine.strategies.gaussian.quadrature import NODES_ERROR, cdfs_of_one
 from cascade_engine.strategies.gaussian.reservation import one_reservation_value
-from cascade_engine.strategies.supermodels.branching import LISTED, NONE, TIE, cheapest_of_best
-from cascade_engine.strategies.supermodels.listing import Problem, best_of_many
-from cascade_engine.strategies.supermodels.relaxation import Nodes
+from cascade_engine.strategies.supermodels.branching import cheapest_of_best
+from cascade_engine.strategies.supermodels.relaxation import NONE, TIE, Candidates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from cascade_engine.core.arrays import FloatArray
 
 __all__ = ["best_first_model"]
 
@@ -62,21 +63,14 @@ def best_first_model(
         return first
     if len(able) == 2 and nothing:  # noqa: PLR2004
         return _better_pair(able, (mean, sd, cost, price), value, first)
-    rows = [np.array([column[i] for i in able]) for column in (mean, sd, cost, price)]
-    found = _searched(rows, held, min(room, len(able)), value)
-    return first if found == NONE else able[found]
-
-
-def _searched(rows: list[FloatArray], held: float, room: int, value: float) -> int:
-    """The number of the cheapest model of the best set of several candidates."""
-    mean, sd, cost, price = rows
-    if len(mean) > LISTED and room < len(mean):
-        tables = mean[None], sd[None], cost[None], price[None]
-        problem = Problem(*tables, np.array([held]), np.array([room]))
-        return int(best_of_many(problem, np.array([value]))[0])
-    of = Nodes(*cdfs_of_one(mean, sd, held), price, cost, must_run=held == -math.inf)
+    means, sds, costs, prices = (
+        np.array([column[i] for i in able]) for column in (mean, sd, cost, price)
+    )
+    candidates = Candidates(*cdfs_of_one(means, sds, held), prices, costs, must_run=nothing)
     # The value comes from closed forms: on the nodes it may be a little less.
-    return cheapest_of_best(of, room, value - NODES_ERROR * float(sd.max()))
+    reached = value - NODES_ERROR * float(sds.max())
+    better = cheapest_of_best(candidates, min(room, len(able)), reached)
+    return first if better == NONE else able[better]
 
 
 def _hopeful(able: list[int], beliefs: tuple[Sequence[float], ...], value: float) -> list[int]:
