@@ -38,10 +38,14 @@ def cheapest_of_best(candidates: Candidates, room: int, value: float) -> int:
     Returns:
         A candidate's number; `NONE` where no set is worth more than `value`.
     """
-    count = len(candidates.price)
-    if count > _LISTED and room < count:
-        return candidates.cheapest(_best_limited(candidates, room, value))
-    waiting = [Relaxation([], list(range(count)), value)]
+    is_limited = _LISTED < len(candidates.price) and room < len(candidates.price)
+    best = (_best_limited if is_limited else _best)(candidates, room, value)
+    return candidates.cheapest(best)
+
+
+def _best(candidates: Candidates, room: int, value: float) -> list[int]:
+    """The best set, with room for all candidates or few of them; or its cheapest member alone."""
+    waiting = [Relaxation([], list(range(len(candidates.price))), value)]
     best: list[int] = []
     is_root = True
     while waiting:
@@ -51,7 +55,7 @@ def cheapest_of_best(candidates: Candidates, room: int, value: float) -> int:
             node = settle_one(candidates, node, few=_FEW, early=is_root)
             first = candidates.cheapest((*node.inside, *node.open))
             if is_root and first in node.inside:
-                return first
+                return [first]
             if node.reached is not None:
                 value, best = node.value, node.reached
         is_root = False
@@ -65,7 +69,7 @@ def cheapest_of_best(candidates: Candidates, room: int, value: float) -> int:
         worth = candidates.worth(members) if members or not candidates.must_run else -np.inf
         if worth > value - TIE:
             value, best = max(value, worth), members
-    return candidates.cheapest(best)
+    return best
 
 
 def _best_listed(candidates: Candidates, node: Relaxation, room: int) -> list[int]:

@@ -249,6 +249,7 @@ def _ascend_one(
 def _fix_one(
     candidates: Candidates, slope: FloatArray, left: FloatArray, x: FloatArray, now: Relaxation
 ) -> None:
+    """Settles by reduced costs at x, and tightens the bound and the worth reached."""
     rounded = np.flatnonzero(x > 0.5).tolist()  # noqa: PLR2004
     if rounded or not candidates.must_run:
         worth = candidates.worth(rounded)
