@@ -24,7 +24,7 @@ from cascade_engine.routing.decider import Decider
 from cascade_engine.routing.live_advice import Advising
 from tests.helpers import GivenCosts, finished, untimed
 
-laws = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=40)
 NAMES = ["cascade_routing", "cascading", "reservation_index", "routing"]
 REPLIES = ["0.9", "0.1", "Yes", "no idea", "", '{"m0": 0.3}', "7"]
 

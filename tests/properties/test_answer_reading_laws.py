@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade_engine import Answer, Query, ToolCall
@@ -91,7 +91,6 @@ def test_separators_and_units_make_no_difference(value, unit):
     assert agreement("How many?", f"{value:,}{unit}", f"It is {value}.") == 1.0
 
 
-@settings(deadline=None)  # the first one may import jsonschema
 @given(question=TEXTS, text=TEXTS, schema=st.booleans(), called=st.booleans())
 def test_signs_are_within_bounds(question, text, schema, called):
     query = Query(question, schema={"type": "object"} if schema else None)

@@ -23,7 +23,7 @@ def recorded(draw):
     return CascadeDataset(["a", "b"], asked, answers, np.ones(cost.shape), cost)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(recorded(), st.lists(queries, min_size=1, max_size=5), st.sampled_from([1e-3, 20.0]))
 def test_estimates_are_costs_and_within_those_recorded(data, asked, penalty):
     estimator = PoissonCostEstimator(penalty=penalty).fit(data)
@@ -37,7 +37,7 @@ def test_estimates_are_costs_and_within_those_recorded(data, asked, penalty):
     assert (expected[inside] <= high).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=12)
 @given(recorded(), st.floats(1e-3, 1e3))
 def test_the_unit_of_cost_does_not_matter(data, unit):
     scaled = CascadeDataset(data.models, data.queries, data.answers, data.quality, data.cost * unit)

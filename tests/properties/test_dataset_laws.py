@@ -19,7 +19,7 @@ from cascade_engine.data.splitting import clusters
 from cascade_engine.storage.json_records import record_from_json, record_to_json
 from cascade_engine.storage.json_values import json_line, value_from_json, value_to_json
 
-laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=40)
 
 words = st.text(max_size=12)
 counts = st.integers(0, 2**40)

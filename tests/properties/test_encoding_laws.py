@@ -20,7 +20,7 @@ from cascade_engine.storage.arrays_file import declaration, pack, unpack
 from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.storage.registry import persistent
 
-laws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+laws = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @persistent("tests.Frozen")

@@ -22,7 +22,7 @@ from cascade_engine.storage.registry import persistent
 from tests.ex_ante import Measured, graded, letters
 
 pytestmark = pytest.mark.usefixtures("solved_anew")
-laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=12)
 
 texts = st.text(alphabet="abc \n?1{é", max_size=12)
 grades = st.sampled_from([0.0, 0.25, 1.0])

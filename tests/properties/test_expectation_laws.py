@@ -14,7 +14,7 @@ from cascade_engine.strategies.gaussian.expected_max import (
     expected_max_subsets,
 )
 
-laws = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=50)
 
 qualities = st.floats(-1, 2).map(lambda x: round(x, 6))
 spreads = st.one_of(st.just(0.0), st.floats(-6, 0).map(lambda x: 10.0**x))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cascade_engine import STRATEGIES, Beliefs, InfeasibleBudgetError, simulate, tune
 from tests.helpers import World
 
-laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=25)
 every = pytest.mark.parametrize("name", sorted(STRATEGIES))
 
 amounts = st.sampled_from([0.0, 0.25, 1.0, 1.0, 3.0, 10.0])

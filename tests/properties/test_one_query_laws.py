@@ -26,7 +26,7 @@ from cascade_engine.strategies import FittedValueIteration
 from cascade_engine.strategies.value_iteration import Setting, learn_values
 from tests.helpers import world
 
-laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=60)
 SIGNALS = (LogprobSignal(), EffortSignal(), StructureSignal())
 
 words = st.sampled_from(

@@ -26,7 +26,7 @@ from cascade_engine.routing.decider import Decider
 from cascade_engine.strategies import TuningData
 from tests.helpers import GivenCosts, finished, no_frontier, untimed
 
-laws = settings(max_examples=35, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=35)
 NAMES = sorted(STRATEGIES)
 
 

@@ -19,7 +19,7 @@ from tests.oracle import (
     worths,
 )
 
-laws = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=150)
 
 qualities = st.one_of(
     st.floats(-1, 2).map(lambda x: round(x, 6)), st.sampled_from([0.25, 0.5, 0.75])

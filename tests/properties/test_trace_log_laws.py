@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cascade_engine import Answer, CascadeRouter, Price, Query, Usage
 from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
 
-laws = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=60)
 
 
 @st.composite
