@@ -6,7 +6,8 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
@@ -15,6 +16,7 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 
+from cascade_engine.core.retrying import Retries, is_temporary
 from cascade_engine.plugin import names
 from llamaindex_cascade._reports import Reports
 from llamaindex_cascade._requests import Request, whole_chunk
@@ -30,7 +32,11 @@ R = TypeVar("R")
 
 #: Callback managers that cascades have lent to children: they are no child's own.
 _LENT: WeakSet[CallbackManager] = WeakSet()
-
+#: Where a callback manager calls its handlers.
+_CALLS_OF_HANDLERS = {
+    CallbackManager.on_event_start.__code__,
+    CallbackManager.on_event_end.__code__,
+}
 #: Fields of LLMs that hold the name of the model, in the order in which they are tried.
 _NAME_FIELDS = ("model", "model_name", "model_id", "deployment_name", "name")
 
@@ -85,63 +91,60 @@ class Child:
             TypeError: the LLM returned something else than a response of the request's kind.
             InvalidAnswerError: it does not fit the form, or calls no tool where one is required.
         """
-        start = time.perf_counter()
-        response = self._response(request)
+        start, retries = time.perf_counter(), self._retries(request)
+        while True:
+            with retries, self._reports.keywords(streaming=False) as keywords:
+                response = self._call(request, "", keywords)
+                break
         return self._answer(request, response, time.perf_counter() - start)
 
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
         if self._blocks(request.method("a")):
             return await _in_thread(self.ask, request)
-        start = time.perf_counter()
-        try:
-            response = await self._aresponse(request)
-        except NotImplementedError:
-            self._is_sync = True
-            return await _in_thread(self.ask, request)
+        start, retries = time.perf_counter(), self._retries(request)
+        while True:
+            async with retries:
+                with self._reports.keywords(streaming=False) as keywords:
+                    try:
+                        response = await self._call(request, "a", keywords)
+                        break
+                    except NotImplementedError:
+                        self._is_sync = True
+                        return await _in_thread(self.ask, request)
         return self._answer(request, response, time.perf_counter() - start)
 
     def begin(self, request: Request) -> LiveStream:
         """Its answer as a stream that has begun to speak: till then it can be replaced."""
-        stream = self._stream(request)
-        try:
-            return self._begin(request)
-        except NotImplementedError:  # it does not stream: its answer is one chunk
-            return stream.begin([whole_chunk(self.ask(request).payload)])
+        stream, retries = self._stream(request), self._retries(request)
+        while True:
+            with retries, self._reports.keywords(streaming=True) as keywords:
+                try:
+                    return stream.begin(self._call(request, "stream_", keywords))
+                except NotImplementedError:  # it does not stream: its answer is one chunk
+                    break
+        return stream.begin([whole_chunk(self.ask(request).payload)])
 
     async def abegin(self, request: Request) -> LiveStream:
         """The same, without blocking the event loop."""
-        if not self._blocks(request.method("astream_")):
-            try:
-                return await self._abegin(request)
-            except NotImplementedError:
-                self._is_sync = True
+        stream, retries = self._stream(request), self._retries(request)
+        while not self._blocks(request.method("astream_")):
+            async with retries:
+                with self._reports.keywords(streaming=True) as keywords:
+                    try:
+                        chunks = await self._call(request, "astream_", keywords)
+                        return await stream.abegin(chunks)
+                    except NotImplementedError:
+                        self._is_sync = True
         stream = await _in_thread(self.begin, request)
         stream.rest = ThreadedChunks(stream.rest)
         return stream
 
-    # A call is made again, without one of the keywords, as often as its server refuses one.
+    def _retries(self, request: Request) -> Retries:
+        return Retries(request.retries, _may_pass)
 
-    def _response(self, request: Request) -> Any:
-        while True:
-            with self._reports.keywords(streaming=False) as keywords:
-                return self._call(request, "", keywords)
-
-    async def _aresponse(self, request: Request) -> Any:
-        while True:
-            with self._reports.keywords(streaming=False) as keywords:
-                return await self._call(request, "a", keywords)
-
-    def _begin(self, request: Request) -> LiveStream:
-        while True:
-            with self._reports.keywords(streaming=True) as keywords:
-                return self._stream(request).begin(self._call(request, "stream_", keywords))
-
-    async def _abegin(self, request: Request) -> LiveStream:
-        while True:
-            with self._reports.keywords(streaming=True) as keywords:
-                stream = self._stream(request)
-                return await stream.abegin(await self._call(request, "astream_", keywords))
+    def _stream(self, request: Request) -> LiveStream:
+        return LiveStream(self.name, lambda chunk: self._check(request, chunk))
 
     def _call(self, request: Request, prefix: str, keywords: dict[str, Any]) -> Any:
         method, options = request.call(self, prefix)
@@ -157,9 +160,6 @@ class Child:
                 f"child {self.name!r} returned {type(response).__name__}, and no "
                 f"{request.kind.__name__}"
             )
-
-    def _stream(self, request: Request) -> LiveStream:
-        return LiveStream(self.name, lambda chunk: self._check(request, chunk))
 
     def _blocks(self, method: str) -> bool:
         """Whether an asynchronous method would block the event loop: `CustomLLM`'s own do."""
@@ -197,6 +197,21 @@ def joint_metadata(children: Mapping[str, Child]) -> LLMMetadata:
     )
 
 
+def is_of_a_handler(error: BaseException) -> bool:
+    """Whether a callback handler raised it, such as one that keeps to a token budget.
+
+    It is then no fault of the child's, and for the user to see.
+    """
+    # A child calls its handlers itself, within the decorators of its own methods, so there is no
+    # call of ours to wrap; and a callback manager that wraps its handlers' errors would have to be
+    # put in the place of the user's, in the child. Only the traceback tells through whom it came.
+    return any(frame.f_code in _CALLS_OF_HANDLERS for frame, _ in walk_tb(error.__traceback__))
+
+
+def _may_pass(error: BaseException) -> bool:
+    return is_temporary(error) and not is_of_a_handler(error)
+
+
 def _name(llm: Any) -> str:
     values = (getattr(llm, attribute, None) for attribute in _NAME_FIELDS)
     model_names = (value for value in values if isinstance(value, str) and value)
@@ -204,10 +219,15 @@ def _name(llm: Any) -> str:
 
 
 async def _in_thread(ask: Callable[[Request], R], request: Request) -> R:
-    def run() -> R:
+    def run() -> tuple[R | None, Exception | None]:
         try:
-            return ask(request)
-        except StopIteration as error:  # a future that is set to it would never be done
-            raise RuntimeError("an LLM raised StopIteration") from error
+            return ask(request), None
+        except Exception as error:  # noqa: BLE001  raised below
+            return None, error
 
-    return await asyncio.to_thread(run)
+    # An error comes back as a value: as the error of a future, a TimeoutError would lose its
+    # traceback, and for a StopIteration the future would be waited for without end.
+    result, error = await asyncio.to_thread(run)
+    if error is not None:
+        raise error
+    return cast("R", result)

@@ -15,8 +15,6 @@ from cascade_engine.plugin.call_options import OPTIONS, check_options, laid_over
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["ALL_OPTIONS", "block_of_options", "options_in_force", "pop_options", "signals_of"]
-
 Signals: TypeAlias = "Mapping[str, float] | Callable[[Query], Mapping[str, float] | None]"
 
 #: The options of a call, by name.

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from llama_index.core.llms.llm import LLM
 
-__all__ = ["Reports"]
-
 #: By keyword, the word by which a server's error tells that it does not take it.
 _REFUSALS = {"logprobs": "logprob", "stream_options": "stream_options"}
 #: Fields by which an LLM of OpenAI's kind is known: it takes these keywords.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Query
 
-__all__ = ["TOOLS", "OutputForm", "Request", "TemplatePrompt", "whole_chunk"]
-
 #: The keyword under which tools travel from `_prepare_chat_with_tools` to `chat`, and no further.
 TOOLS = "cascade_tools"
 #: Fields of an LLM that lay its format over prompts, and what stands there where it has none.
@@ -75,6 +73,7 @@ class Request:
         tools: keywords of `chat_with_tools`, or None where no tools are offered.
         form: the form in which the answer has to be, if any.
         layout: lays the prompt out in the format of an LLM, where it came out of a template.
+        retries: how often a child is asked again after an error that may pass.
     """
 
     kind: type[ChatResponse | CompletionResponse]
@@ -83,10 +82,17 @@ class Request:
     tools: Mapping[str, Any] | None = None
     form: OutputForm | None = None
     layout: Callable[[LLM], str] | None = None
+    retries: int = 0
 
     @classmethod
     def of_call(
-        cls, kind: type[Any], content: Any, options: dict[str, Any], form: OutputForm | None = None
+        cls,
+        kind: type[Any],
+        content: Any,
+        options: dict[str, Any],
+        form: OutputForm | None = None,
+        *,
+        retries: int,
     ) -> Request:
         """A call as the user made it.
 
@@ -95,17 +101,18 @@ class Request:
             content: what the method was called with.
             options: the keywords of the call.
             form: the form in which the answer has to be, if any.
+            retries: how often a child is asked again after an error that may pass.
 
         Raises:
             ConfigurationError: the content is not what the method takes.
         """
         tools, layout = options.pop(TOOLS, None), getattr(content, "layout", None)
-        return cls(kind, _checked(kind, content), options, tools, form, layout)
+        return cls(kind, _checked(kind, content), options, tools, form, layout, retries)
 
     @classmethod
-    def of_prompt(cls, prompt: str) -> Request:
+    def of_prompt(cls, prompt: str, *, retries: int) -> Request:
         """A plain question, such as an adviser is asked."""
-        return cls(ChatResponse, [ChatMessage(content=prompt)], {})
+        return cls(ChatResponse, [ChatMessage(content=prompt)], {}, retries=retries)
 
     def query(self) -> Query:
         """The request as the engine sees it."""

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
-from traceback import walk_tb
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
-from llama_index.core.callbacks import CallbackManager
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
 
 from cascade_engine import AllModelsFailedError, Answer, adrive, drive
 from cascade_engine.errors import InvalidAnswerError
-from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
 from cascade_engine.routing.drive import attempt
+from llamaindex_cascade._children import is_of_a_handler
 from llamaindex_cascade._messages import recorded
 from llamaindex_cascade._requests import FilledForm, Request, whole_chunk
 from llamaindex_cascade._tracing import logged_trace
 from llamaindex_cascade.events import CascadeDecisionEvent, CascadeTraceEvent, has_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Mapping
 
     from cascade_engine import Call, Session, Trace
     from cascade_engine.plugin.shadow import Shadow, Shadows
     from llamaindex_cascade._children import Child
     from llamaindex_cascade._streams import LiveStream
 
-__all__ = ["Response", "Run"]
-
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
 
 _DISPATCHER = get_dispatcher(__name__)
-#: Where a callback manager calls its handlers.
-_CALLS_OF_HANDLERS = {
-    CallbackManager.on_event_start.__code__,
-    CallbackManager.on_event_end.__code__,
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,6 @@ class Run(Generic[Response]):
         limiter: the cascade's own rate limiter, if any.
         shadow: what is to be played once this call, by the incumbent, has been answered.
         span: id of the span of the call.
-        is_silent: whether its decisions are not announced: it is played in the background.
     """
 
     children: Mapping[str, Child]
@@ -67,14 +57,13 @@ class Run(Generic[Response]):
     limiter: Any = None
     shadow: Shadow | None = None
     span: str | None = field(default_factory=active_span_id.get)
-    is_silent: bool = False
 
     def answer(self) -> Response:
         """The accepted answer, with its record."""
         if self.limiter is not None:
             self.limiter.acquire()
-        drive(self.session, self.ask, fatal=is_of_a_handler)
-        self._finish(is_async=False)
+        drive(self.session, self._ask_announced, fatal=is_of_a_handler)
+        self._finish()
         response: Response = self._chosen()
         return response
 
@@ -82,8 +71,8 @@ class Run(Generic[Response]):
         """The same, without blocking the event loop."""
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        await adrive(self.session, self.aask, fatal=is_of_a_handler)
-        self._finish(is_async=True)
+        await adrive(self.session, self._aask_announced, fatal=is_of_a_handler)
+        await self._afinish()
         response: Response = self._chosen()
         return response
 
@@ -94,12 +83,12 @@ class Run(Generic[Response]):
         while (call := self.session.pending) is not None:
             with attempt(self.session, is_of_a_handler) as tried:
                 if call.final:
-                    self._announce()
+                    self._announce(call)
                     stream = self.children[call.model].begin(self.request)
                     tried.is_deferred = True
                     return self._pass_on(stream)
-                tried.answer = self.ask(call)
-        self._finish(is_async=False)
+                tried.answer = self._ask_announced(call)
+        self._finish()
         return (chunk for chunk in (whole_chunk(self._chosen()),))
 
     async def astream(self) -> AsyncGenerator[Response, None]:
@@ -109,39 +98,103 @@ class Run(Generic[Response]):
         while (call := self.session.pending) is not None:
             with attempt(self.session, is_of_a_handler) as tried:
                 if call.final:
-                    self._announce()
+                    self._announce(call)
                     stream = await self.children[call.model].abegin(self.request)
                     tried.is_deferred = True
                     return self._apass_on(stream)
-                tried.answer = await self.aask(call)
-        self._finish(is_async=True)
+                tried.answer = await self._aask_announced(call)
+        await self._afinish()
         return _alone(whole_chunk(self._chosen()))
 
-    def ask(self, call: Call) -> Answer:
-        """Makes one call."""
+    # Calls of children and advisers. What is played in shadow mode is asked, and not announced.
+
+    def _ask(self, call: Call) -> Answer:
         return self.children[call.model].ask(self._request(call))
 
-    async def aask(self, call: Call) -> Answer:
-        """The same, without blocking the event loop."""
+    async def _aask(self, call: Call) -> Answer:
         return await self.children[call.model].aask(self._request(call))
+
+    def _ask_announced(self, call: Call) -> Answer:
+        self._announce(call)
+        return self._ask(call)
+
+    async def _aask_announced(self, call: Call) -> Answer:
+        self._announce(call)
+        return await self._aask(call)
 
     def _request(self, call: Call) -> Request:
         """What is asked: an adviser gets its prompt, and no tools."""
-        if not call.is_advice:
-            self._announce()
-        return self.request if call.prompt is None else Request.of_prompt(call.prompt)
+        if call.prompt is None:
+            return self.request
+        return Request.of_prompt(call.prompt, retries=self.request.retries)
 
-    def _announce(self) -> None:
-        """Tells listeners of the last decision, and at the end of the whole call."""
-        if self.is_silent or not has_listeners(_DISPATCHER):
+    def _announce(self, call: Call | None = None) -> None:
+        """Tells listeners of the decision to make a call, or of the last one and the whole record.
+
+        Calls of advisers are no decisions.
+        """
+        if (call is not None and call.is_advice) or not has_listeners(_DISPATCHER):
             return
-        is_done = self.session.pending is None
         event = CascadeDecisionEvent(
             decision=self.session.decision.to_dict(),
-            record=self.session.trace.to_dict() if is_done else None,
+            record=self.session.trace.to_dict() if call is None else None,
             span_id=self.span,
         )
         _DISPATCHER.event(event)
+
+    # Live streams.
+
+    def _pass_on(self, stream: LiveStream) -> Generator[Response, None, None]:
+        try:
+            yield from stream.chunks()
+        except BaseException as error:  # that of its reader, who leaves, too
+            self._interrupt(stream, error)
+            self._finish()
+            raise
+        self.session.answer(stream.answer)
+        self._finish()
+        yield self._last_chunk()
+
+    async def _apass_on(self, stream: LiveStream) -> AsyncGenerator[Response, None]:
+        try:
+            async with aclosing(stream.achunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except BaseException as error:
+            self._interrupt(stream, error)
+            await self._afinish()
+            raise
+        self.session.answer(stream.answer)
+        await self._afinish()
+        yield self._last_chunk()
+
+    def _interrupt(self, stream: LiveStream, error: BaseException) -> None:
+        """Puts on record that a live answer broke off."""
+        partial = stream.answer
+        self.session.interrupt(error, partial, seconds=partial.seconds)
+
+    def _last_chunk(self) -> Any:
+        """The whole answer with its record, and no new text."""
+        return self._chosen().model_copy(update={"delta": ""})
+
+    # The end of the call.
+
+    def _finish(self) -> None:
+        self._announce()
+        self.shadows.finish(self.session, self.shadow, self._ask, self._tell)
+
+    async def _afinish(self) -> None:
+        self._announce()
+        await self.shadows.afinish(self.session, self.shadow, self._aask, self._atell)
+
+    def _tell(self, trace: Trace, beside: Mapping[str, Answer] | None) -> None:
+        """Tells listeners of a trace; in shadow mode also of what was answered beside it."""
+        if has_listeners(_DISPATCHER):
+            logged = logged_trace(self.request.content, trace, beside)
+            _DISPATCHER.event(CascadeTraceEvent(logged=logged, span_id=self.span))
+
+    async def _atell(self, trace: Trace, beside: Mapping[str, Answer] | None) -> None:
+        self._tell(trace, beside)
 
     def _chosen(self) -> Any:
         """The chosen response with its record; where no answer fits, the last that does not."""
@@ -158,85 +211,6 @@ class Run(Generic[Response]):
         if isinstance(payload, FilledForm):
             return FilledForm(recorded(payload.response, self.session.trace), payload.value)
         return recorded(payload, self.session.trace)
-
-    # Live streams.
-
-    def _pass_on(self, stream: LiveStream) -> Generator[Response, None, None]:
-        with self._interruption(stream, is_async=False):
-            yield from stream.chunks()
-        yield self._last_chunk(stream, is_async=False)
-
-    async def _apass_on(self, stream: LiveStream) -> AsyncGenerator[Response, None]:
-        with self._interruption(stream, is_async=True):
-            async with aclosing(stream.achunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        yield self._last_chunk(stream, is_async=True)
-
-    @contextmanager
-    def _interruption(self, stream: LiveStream, *, is_async: bool) -> Iterator[None]:
-        """Puts on record that a live answer broke off, or that its reader left."""
-        try:
-            yield
-        except BaseException as error:
-            partial = stream.answer
-            self.session.interrupt(error, partial, seconds=partial.seconds)
-            self._finish(is_async=is_async)
-            raise
-
-    def _last_chunk(self, stream: LiveStream, *, is_async: bool) -> Any:
-        """The whole answer with its record, and no new text."""
-        self.session.answer(stream.answer)
-        self._finish(is_async=is_async)
-        return self._chosen().model_copy(update={"delta": ""})
-
-    # The end of the call.
-
-    def _finish(self, *, is_async: bool) -> None:
-        """Announces the end, or starts what is to be played in the background before that."""
-        self._announce()
-        if self.shadow is None:
-            self._tell(self.session.trace)
-        elif is_async:
-            self.shadows.astart(self._aplay)
-        else:
-            self.shadows.start(self._play)
-
-    def _play(self) -> None:
-        incumbent, behind = self._behind()
-        outcome = outcome_of(self.session.trace, incumbent)
-        trace = drive(behind.session, reusing(incumbent, outcome, behind.ask))
-        self._tell(trace, beside(incumbent, outcome))
-
-    async def _aplay(self) -> None:
-        incumbent, behind = self._behind()
-        outcome = outcome_of(self.session.trace, incumbent)
-        trace = await adrive(behind.session, areusing(incumbent, outcome, behind.aask))
-        self._tell(trace, beside(incumbent, outcome))
-
-    def _behind(self) -> tuple[str, Run[Any]]:
-        """The incumbent, and the same call for the cascade, whose decisions are not announced."""
-        shadow = self.shadow
-        if shadow is None:
-            raise TypeError("this call is not in shadow mode")
-        return shadow.incumbent, replace(self, session=shadow.open(), shadow=None, is_silent=True)
-
-    def _tell(self, trace: Trace, others: Mapping[str, Answer] | None = None) -> None:
-        """Announces a trace; in shadow mode also what was answered beside it."""
-        if has_listeners(_DISPATCHER):
-            logged = logged_trace(self.request.content, trace, others)
-            _DISPATCHER.event(CascadeTraceEvent(logged=logged, span_id=self.span))
-
-
-def is_of_a_handler(error: Exception) -> bool:
-    """Whether a callback handler raised it, such as one that keeps to a token budget.
-
-    It is then no fault of the child's, and for the user to see.
-    """
-    # A child calls its handlers itself, within the decorators of its own methods, so there is no
-    # call of ours to wrap; and a callback manager that wraps its handlers' errors would have to be
-    # put in the place of the user's, in the child. Only the traceback tells through whom it came.
-    return any(frame.f_code in _CALLS_OF_HANDLERS for frame, _ in walk_tb(error.__traceback__))
 
 
 async def _alone(chunk: Any) -> AsyncGenerator[Any, None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from llama_index.core.llms.llm import LLM
@@ -15,12 +14,10 @@ from cascade_engine import ConfigurationError, Price
 from cascade_engine.plugin.names import ADVISERS
 from cascade_engine.storage.json_objects import Decoder, Encoder
 
-__all__ = ["FORMER_FIELDS", "plain_fields", "restored_fields", "restored_llms"]
-
 #: Fields that earlier versions wrote down, and that are no more.
 FORMER_FIELDS = frozenset({"abandon_below"})
 #: Fields that hold objects of the engine, or functions.
-_OBJECT_FIELDS = ("strategy", "cost", "quality_estimator", "cost_estimator", "signals")
+OBJECT_FIELDS = ("strategy", "cost", "quality_estimator", "cost_estimator", "signals")
 _PATH, _ENCODED, _LEFT_OUT = "import_path", "encoded", "left_out"
 _SECRET = re.compile(
     r"key$|secret|passw|credential|authoriz|(access|auth|api|bearer|session)_?token|^token$|cookie",
@@ -28,14 +25,14 @@ _SECRET = re.compile(
 )
 
 
-def plain_fields(cascade: Any) -> dict[str, Any]:
-    """Those fields of a cascade, as plain values, that pydantic cannot write by itself."""
-    return {
-        "llms": {name: _plain_llm(llm) for name, llm in cascade.llms.items()},
-        "prices": {name: asdict(price) for name, price in cascade.prices.items()},
-        **{name: _plain_object(getattr(cascade, name)) for name in _OBJECT_FIELDS},
-        **{name: _plain_adviser(getattr(cascade, name)) for name in ADVISERS},
-    }
+def plain_field(name: str, value: Any) -> Any:
+    """A field of a cascade that pydantic cannot write down by itself: LLMs, objects, functions.
+
+    LLMs have their import paths, and no keys.
+    """
+    if name == "llms":
+        return {child: _plain_llm(llm) for child, llm in value.items()}
+    return _plain_adviser(value) if name in ADVISERS else _plain_object(value)
 
 
 def restored_llms(llms: Any) -> Any:
@@ -52,7 +49,7 @@ def restored_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         ConfigurationError: one was a function, which cannot be written down.
     """
     restored = {key: value for key, value in fields.items() if key != "class_name"}
-    for name in {*_OBJECT_FIELDS} & restored.keys():
+    for name in {*OBJECT_FIELDS} & restored.keys():
         restored[name] = _restored_object(name, restored[name])
     for name in ADVISERS.keys() & restored.keys():
         restored[name] = _restored_adviser(restored[name])

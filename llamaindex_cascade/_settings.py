@@ -6,35 +6,30 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, model_serializer
+from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, field_serializer
 
-from cascade_engine import (
-    DEFAULT_STRATEGY,
-    CascadeRouter,
-    CostEstimator,
-    Price,
-    QualityEstimator,
-    Strategy,
-)
 from cascade_engine.errors import PersistenceError
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
-from cascade_engine.plugin.names import given_once, own_error, unknown_argument
+from cascade_engine.plugin.fields import CascadeFields, router_by
+from cascade_engine.plugin.names import ADVISERS, given_once, own_error, unknown_argument
 from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._options import signals_of
 from llamaindex_cascade._serialization import (
     FORMER_FIELDS,
-    plain_fields,
+    OBJECT_FIELDS,
+    plain_field,
     restored_fields,
     restored_llms,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llama_index.core.base.llms.types import LLMMetadata
     from typing_extensions import Self
 
-__all__ = ["Settings"]
+    from cascade_engine import CascadeRouter
 
 #: Arguments that LLMs often have, and that only a child can use.
 _OF_CHILDREN = (
@@ -44,25 +39,12 @@ _OF_CHILDREN = (
 )
 
 
-class Settings(FunctionCallingLLM):
+class Settings(CascadeFields, FunctionCallingLLM):
     """The fields of `CascadeRoutingLLM`, which documents them."""
 
-    llms: SkipValidation[dict[str, Any]] = Field(exclude=True, repr=False)
-    prices: dict[str, Price] = Field(default_factory=dict)
-    cost: Any = Field(default="price", exclude=True)
-    max_expected_cost: float | None = None
-    max_cost: float | None = None
-    strategy: str | Strategy = Field(default=DEFAULT_STRATEGY, exclude=True)
-    quality_estimator: QualityEstimator | None = Field(default=None, exclude=True)
-    cost_estimator: CostEstimator | None = Field(default=None, exclude=True)
-    priors: list[float] | None = None
-    seed: int = 0
-    clamp_budget: bool = False
-    judge: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
-    llm_router: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
-    samples: SkipValidation[dict[str, int] | None] = None
-    signals: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
-    shadow: str | None = None
+    llms: SkipValidation[dict[str, Any]]
+    signals: SkipValidation[Any] = None
+    max_retries: int = Field(default=0, ge=0)
 
     _router: CascadeRouter = PrivateAttr()
     _children: dict[str, Child] = PrivateAttr()
@@ -82,11 +64,6 @@ class Settings(FunctionCallingLLM):
         except ValidationError as error:
             raise own_error(error.errors()) or error from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in OF_ROUTER:
-            raise fixed(name)
-        super().__setattr__(name, value)
-
     def model_post_init(self, context: Any, /) -> None:
         """Builds the router once the fields are known."""
         super().model_post_init(context)
@@ -98,11 +75,6 @@ class Settings(FunctionCallingLLM):
         )
         self._advisers = {a.name: Child(a.name, llm) for a, llm in advisers.items()}
         self._router = router_by(self, self.llms, advisers)
-
-    @property
-    def router(self) -> CascadeRouter:
-        """The engine's router; fitted once `fit` has been called."""
-        return self._router
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -121,11 +93,13 @@ class Settings(FunctionCallingLLM):
             {k: v for k, v in data.items() if k not in FORMER_FIELDS}, **kwargs
         )
 
-    @model_serializer(mode="wrap")
-    def custom_model_dump(self, handler: Any, info: Any) -> dict[str, Any]:
-        """All fields as plain values: children with their import paths, and without keys."""
-        del info
-        return {**handler(self), **plain_fields(self), "class_name": self.class_name()}
+    @field_serializer("llms", *OBJECT_FIELDS, *ADVISERS)
+    def _plain(self, value: Any, info: Any) -> Any:
+        return plain_field(info.field_name, value)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """All fields but those that hold LLMs, whose keys would be shown."""
+        return [(n, v) for n, v in super().__repr_args__() if n not in {"llms", *ADVISERS}]
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A deep copy; a child with connections, which cannot be copied, is shared."""

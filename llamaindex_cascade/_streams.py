@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing, closing, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine import Answer, Usage
 from cascade_engine.answers.provider_reports import tokens_of
+from cascade_engine.plugin.clock import StreamClock
 from llamaindex_cascade._messages import (
     answer_of,
     as_logprobs,
@@ -20,8 +20,6 @@ from llamaindex_cascade._messages import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
-
-__all__ = ["LiveStream", "ThreadedChunks", "aclosable", "closable"]
 
 
 class LiveStream:
@@ -38,20 +36,16 @@ class LiveStream:
     def __init__(self, child: str, check: Callable[[Any], None]) -> None:
         self.rest: Any = closable(())
         self._child, self._check = child, check
-        self._first_chunks: list[Any] = []
-        self._seconds = 0.0
-        self._seconds_to_first_token: float | None = None
-        self._sum = Answer("")
-        self._calling: Any = None
-        self._tokens: list[tuple[str, float]] = []
-        self._start_clock()
+        self._clock = StreamClock()
+        self._forget()
 
     def begin(self, chunks: Any) -> LiveStream:
-        """Reads until there is something to be seen.
+        """Reads until there is something to be seen; what came of an earlier try is forgotten.
 
         Raises:
             RuntimeError: the stream is empty.
         """
+        self._forget()
         self.rest = closable(chunks)
         for chunk in self.rest:
             if self._shows_something(chunk):
@@ -60,6 +54,7 @@ class LiveStream:
 
     async def abegin(self, chunks: Any) -> LiveStream:
         """The same, without blocking the event loop."""
+        self._forget()
         self.rest = aclosable(chunks)
         async for chunk in self.rest:
             if self._shows_something(chunk):
@@ -70,20 +65,20 @@ class LiveStream:
         """All chunks, those that have come already first."""
         with closing(self.rest):
             yield from self._first_chunks
-            self._start_clock()
+            self._clock.listen()
             for chunk in self.rest:
                 yield self._noted(chunk)
-                self._start_clock()
+                self._clock.listen()
 
     async def achunks(self) -> AsyncGenerator[Any, None]:
         """The same, without blocking the event loop."""
         async with aclosing(self.rest):
             for chunk in self._first_chunks:
                 yield chunk
-            self._start_clock()
+            self._clock.listen()
             async for chunk in self.rest:
                 yield self._noted(chunk)
-                self._start_clock()
+                self._clock.listen()
 
     @property
     def answer(self) -> Answer:
@@ -93,16 +88,20 @@ class LiveStream:
         if self._calling is not None and not has_tool_calls(last):
             update["message"] = self._calling.message
         payload = last.model_copy(update=update)
-        first = self._seconds_to_first_token
+        first = self._clock.seconds_to_first_token
         return replace(self._sum, seconds_to_first_token=first, payload=payload)
 
-    def _start_clock(self) -> None:
-        self._since = time.perf_counter()
+    def _forget(self) -> None:
+        self._first_chunks: list[Any] = []
+        self._sum = Answer("")
+        self._calling: Any = None
+        self._tokens: list[tuple[str, float]] = []
 
     def _shows_something(self, chunk: Any) -> bool:
         self._check(chunk)
         self._first_chunks.append(self._noted(chunk))
-        return self._seconds_to_first_token is not None
+        self._clock.listen()
+        return self._clock.seconds_to_first_token is not None
 
     def _begun(self) -> LiveStream:
         if not self._first_chunks:
@@ -111,13 +110,11 @@ class LiveStream:
 
     def _noted(self, chunk: Any) -> Any:
         """Adds a chunk to the answer, and returns it with the name of the child that speaks."""
-        self._seconds += time.perf_counter() - self._since
-        part, total = answer_of(chunk, self._seconds), self._sum
         if has_tool_calls(chunk):
             self._calling = chunk
         is_visible = chunk.delta or chunk.additional_kwargs.get("thinking_delta") or self._calling
-        if self._seconds_to_first_token is None and is_visible:
-            self._seconds_to_first_token = self._seconds
+        self._clock.hear(is_visible=bool(is_visible))
+        part, total = answer_of(chunk, self._clock.seconds), self._sum
         self._tokens += tokens_of(choice_of(chunk.raw))
         self._sum = replace(
             part,

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from llamaindex_cascade._runs import Run
 
-__all__ = ["OWN_MODES", "GrowingObject", "announce_end", "form_call"]
-
 _DISPATCHER = get_dispatcher(__name__)
 #: Modes in which each child can be asked in its own way; the others are upstream's.
 OWN_MODES = {PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION, PydanticProgramMode.LLM}

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Trace
 
-__all__ = ["TraceLogHandler", "conversation_key", "logged_question", "logged_trace"]
-
 _LOG = logging.getLogger("cascade_engine")
 
 

@@ -20,6 +20,7 @@ def training_children(
     children: Mapping[str, Child],
     advisers: Mapping[str, Child],
     read: Callable[[Any], tuple[Query, Request, str]],
+    max_retries: int,
 ) -> Children:
     """The children, as the engine's `collect` asks them.
 
@@ -28,25 +29,26 @@ def training_children(
         children: by name.
         advisers: by name.
         read: a question as the engine's query, what children get, and a key of its content.
+        max_retries: how often an adviser is asked again after an error that may pass.
     """
     return Children(
         {name: child.ask for name, child in children.items()},
         {name: child.aask for name, child in children.items()},
         router.charge,
         read,
-        {adviser: _ways_to_ask(advisers[adviser.name]) for adviser in router.advisers},
+        {adviser: _ways_to_ask(advisers[adviser.name], max_retries) for adviser in router.advisers},
         router.samples,
         logged_question,
     )
 
 
 def _ways_to_ask(
-    child: Child,
+    child: Child, max_retries: int
 ) -> tuple[Callable[[str], Answer], Callable[[str], Awaitable[Answer]]]:
     def ask(prompt: str) -> Answer:
-        return child.ask(Request.of_prompt(prompt))
+        return child.ask(Request.of_prompt(prompt, retries=max_retries))
 
     async def aask(prompt: str) -> Answer:
-        return await child.aask(Request.of_prompt(prompt))
+        return await child.aask(Request.of_prompt(prompt, retries=max_retries))
 
     return ask, aask

@@ -171,6 +171,9 @@ class CascadeRoutingLLM(CascadeModel, Settings):
             the background, by the child's own answers where it comes to ask for them. Limits are
             for the cascade alone. At most 16 queries are played at a time, and the rest is skipped;
             their cost is in the log and in callbacks, and not in the record. See `join_shadows`.
+        max_retries: how often a child is asked again after an error that may pass, a rate limit
+            say, before it counts as failed; in a stream, before its first token. 0 by default: most
+            clients try again by themselves.
         signals: what to measure of each query: a function of the `Query` to numbers by name. They
             are in `Query.signals`, for a `QuerySignalEstimator`.
 
@@ -282,7 +285,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         """Decides how a call is to be answered; nobody is asked yet."""
         self._lend_callbacks()
         options = self._pop_options(keywords)
-        request = Request.of_call(kind, content, keywords, form)
+        request = Request.of_call(kind, content, keywords, form, retries=self.max_retries)
         query, able = self._query(request, options), self._able(request)
 
         def opening(options: Mapping[str, Any]) -> Session:
@@ -477,12 +480,14 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     def _children_to_ask(self) -> Children:
         self._lend_callbacks()
-        return training_children(self._router, self._children, self._advisers, self._read)
+        return training_children(
+            self._router, self._children, self._advisers, self._read, self.max_retries
+        )
 
     def _read(self, question: str | Sequence[ChatMessage]) -> tuple[Query, Request, str]:
         """A question to learn from: the engine's query, what children get, and a key."""
         messages = [ChatMessage(content=question)] if isinstance(question, str) else question
-        request = Request.of_call(ChatResponse, messages, {})
+        request = Request.of_call(ChatResponse, messages, {}, retries=self.max_retries)
         query = self._query(request, self._pop_options({}))
         return query, request, conversation_key(request.content)
 
