@@ -1,6 +1,14 @@
-"""Estimators of quality and cost, and the signals they learn from; one file each."""
+"""Estimators of quality and cost, and the signals that they learn from; one file each.
 
-from cascade_engine.estimators.agreement import Agreement
+A router goes by one `QualityEstimator` and one `CostEstimator`. By default the first is a
+`CombinedEstimator`, which calibrates and weighs its parts: estimators that judge by the query alone
+(`TextEstimator`, `NeighbourEstimator`, `RuleEstimator`, ...), signals read off an answer
+(`LogprobSignal`, `StructureSignal`, ...) and the `Agreement` between answers. Before any fit it is
+a `PriorEstimator`. `contracts` says how to write one of your own; `features` and `regression` hold
+what they share.
+"""
+
+from cascade_engine.estimators.agreement import Agreement, ConsistencySignal
 from cascade_engine.estimators.answer_signals import (
     CallableSignal,
     EffortSignal,
@@ -8,8 +16,7 @@ from cascade_engine.estimators.answer_signals import (
     RecordedSignal,
     StructureSignal,
 )
-from cascade_engine.estimators.combined import CombinedEstimator
-from cascade_engine.estimators.consistency import ConsistencySignal
+from cascade_engine.estimators.combined import CombinedEstimator, LogprobEstimator
 from cascade_engine.estimators.contracts import (
     AnswerSignal,
     CostEstimator,
@@ -26,7 +33,6 @@ from cascade_engine.estimators.cost import (
 from cascade_engine.estimators.embedding import EmbeddingEstimator
 from cascade_engine.estimators.examples import ExampleEstimator
 from cascade_engine.estimators.gaussian_combiner import CombinedBeliefs, GaussianCombiner
-from cascade_engine.estimators.logprob import LogprobEstimator
 from cascade_engine.estimators.neighbours import NeighbourEstimator
 from cascade_engine.estimators.preferences import Preference, PreferenceEstimator
 from cascade_engine.estimators.prior import PriorEstimator

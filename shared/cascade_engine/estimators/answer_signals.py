@@ -1,4 +1,4 @@
-"""Signals of single answers."""
+"""Signals read off a single answer: its log-probabilities, length, structure; or your own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from cascade_engine.answers.structure import structure_row, structure_table
 from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.estimators.contracts import AnswerSignal
-from cascade_engine.estimators.features.logprobs import logprob_features, logprob_row
+from cascade_engine.estimators.contracts import AnswerSignal, RowSignal
+from cascade_engine.estimators.features.logprobs import logprob_features
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cascade_engine.core.arrays import FloatArray
-    from cascade_engine.core.records import Answer, Query, Usage
+    from cascade_engine.core.records import Answer, Query
 
 __all__ = [
     "CallableSignal",
@@ -31,45 +31,34 @@ __all__ = [
 
 
 @persistent("LogprobSignal")
-class LogprobSignal(AnswerSignal):
+class LogprobSignal(RowSignal):
     """Summary features of the token log-probabilities: mean, lowest, first, sum, spread.
 
-    Unknown where the provider reports none.
+    The columns, of shape (n, 7), are those of `estimators.features.logprobs.logprob_features`;
+    unknown where the provider reports no log-probabilities.
     """
 
-    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
-        """Shape (n, 7)."""
-        del queries
-        return logprob_features(answers)
-
-    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
-        """The same of one answer."""
+    def row(self, query: Query, answer: Answer) -> list[float]:
+        """The seven features of one answer."""
         del query
-        return logprob_row(answer)
+        return logprob_features(answer)
 
 
 @persistent("EffortSignal")
-class EffortSignal(AnswerSignal):
+class EffortSignal(RowSignal):
     """How much a model wrote, and thought, before it was done: hard questions take longer.
 
-    Unknown where the provider reports no usage.
+    Logarithms of the output and of the reasoning tokens, shape (n, 2); unknown where the provider
+    reports no usage.
     """
 
-    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
-        """Log of the output and of the reasoning tokens, shape (n, 2)."""
-        del queries
-        return np.array([_effort(answer.usage) for answer in answers])
-
-    def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
-        """The same of one answer."""
+    def row(self, query: Query, answer: Answer) -> list[float]:
+        """Both logarithms of one answer."""
         del query
-        return _effort(answer.usage)
-
-
-def _effort(usage: Usage | None) -> list[float]:
-    if usage is None:
-        return [math.nan, math.nan]
-    return [math.log1p(max(n, 0)) for n in (usage.output_tokens, usage.reasoning_tokens)]
+        usage = answer.usage
+        if usage is None:
+            return [math.nan, math.nan]
+        return [math.log1p(max(n, 0)) for n in (usage.output_tokens, usage.reasoning_tokens)]
 
 
 @persistent("StructureSignal")
@@ -98,7 +87,9 @@ class StructureSignal(AnswerSignal):
         return np.where(np.isnan(table), _IN_ORDER, table)
 
     def read_one(self, query: Query, answer: Answer) -> Sequence[float]:
-        """The same of one answer."""
+        """The same of one answer, in plain numbers."""
+        if type(self).read is not StructureSignal.read:
+            return super().read_one(query, answer)
         row = structure_row(query, answer, schema=self.schema, validator=self.validator)
         return [usual if math.isnan(x) else x for x, usual in zip(row, _IN_ORDER, strict=True)]
 
@@ -108,11 +99,15 @@ _IN_ORDER = (1.0,) * 4 + (0.0,) * 7
 
 
 @persistent("RecordedSignal", fields=("names",))
-class RecordedSignal(AnswerSignal):
+class RecordedSignal(RowSignal):
     """Numbers recorded with the answers, in `Answer.signals`: a judge's score, say.
 
     Args:
-        names: of the numbers. Unknown where one is missing.
+        names: of the numbers, one column each. An answer without one of them is unknown.
+
+    Raises:
+        ConfigurationError: no names.
+        DataError: on reading an answer, something else than a finite number is recorded.
     """
 
     def __init__(self, *names: str) -> None:
@@ -120,14 +115,10 @@ class RecordedSignal(AnswerSignal):
             raise ConfigurationError("RecordedSignal needs the name of at least one signal")
         self.names = names
 
-    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
-        """Shape (n, number of names).
-
-        Raises:
-            DataError: something else than a finite number is recorded.
-        """
-        del queries
-        return np.array([[_recorded(answer, name) for name in self.names] for answer in answers])
+    def row(self, query: Query, answer: Answer) -> list[float]:
+        """The recorded numbers of one answer."""
+        del query
+        return [_recorded(answer, name) for name in self.names]
 
 
 def _recorded(answer: Answer, name: str) -> float:
@@ -141,11 +132,16 @@ def _recorded(answer: Answer, name: str) -> float:
 
 
 @persistent("CallableSignal")
-class CallableSignal(AnswerSignal):
-    """Whatever a function says of an answer: a verifier, a unit test, a heuristic.
+class CallableSignal(RowSignal):
+    """Whatever a function says of an answer: a verifier, a unit test, a heuristic; shape (n, 1).
 
     Args:
         function: `function(query, answer)` returns a number, or None where it cannot tell.
+
+    Raises:
+        ConfigurationError: the function cannot be called.
+        DataError: on reading an answer, the function returns something else than a finite number
+            or None.
     """
 
     def __init__(self, function: Callable[[Query, Answer], float | None]) -> None:
@@ -153,25 +149,18 @@ class CallableSignal(AnswerSignal):
             raise ConfigurationError(f"a signal must be a function, not {function!r}")
         self.function = function
 
-    def read(self, queries: Sequence[Query], answers: Sequence[Answer]) -> FloatArray:
-        """Shape (n, 1).
-
-        Raises:
-            DataError: the function returned something else than a finite number or None.
-        """
-        return np.array([[self._one(q, a)] for q, a in zip(queries, answers, strict=True)])
-
-    def _one(self, query: Query, answer: Answer) -> float:
+    def row(self, query: Query, answer: Answer) -> list[float]:
+        """The function's number for one answer."""
         value = self.function(query, answer)
         if value is None:
-            return float("nan")
+            return [math.nan]
         try:
             number = float(value)
         except (TypeError, ValueError):
-            number = float("nan")
-        if not np.isfinite(number):
+            number = math.nan
+        if not math.isfinite(number):
             raise DataError(
                 f"the signal {self.function!r} returned {value!r} for {query.text[:60]!r}: it must "
                 "be a finite number, or None where it cannot tell"
             )
-        return number
+        return [number]

@@ -1,4 +1,7 @@
-"""Cost estimators: from recorded costs, or from tokens and prices."""
+"""Cost estimators: from recorded costs, or from tokens and prices.
+
+Costs may be in any unit, US dollars by default; lengths of queries are in characters.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators.contracts import CostEstimator
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.estimators.contracts import CostEstimator, check_fitted
 from cascade_engine.estimators.features.texts import QueryFeatures
-from cascade_engine.estimators.regression.logistic import group_folds, one_thread, standards
+from cascade_engine.estimators.regression.logistic import (
+    fold_masks,
+    group_folds,
+    one_thread,
+    standards,
+)
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -26,9 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearCostEstimator", "PoissonCostEstimator", "TokenCostEstimator"]
 
-#: Costs estimated as lower than this share of the mean are not told apart.
+#: The line of costs is at least this share of their mean, so that ratios to it stay bounded.
 _LEAST = 1e-2
-#: Bounds the exponent, far beyond any ratio of costs, so that it cannot overflow.
+#: Bounds the logarithm of the factor, far beyond any ratio of costs, so that it cannot overflow.
 _LARGEST_LOG = 50.0
 
 
@@ -36,8 +44,14 @@ _LARGEST_LOG = 50.0
 class LinearCostEstimator(CostEstimator):
     """Recorded costs as a linear function of the query's length, one per model.
 
-    Longer prompts cost more input tokens, at a price per token: a line is the right shape, and
-    its intercept is the average cost of the answer. Slopes are never negative.
+    Longer prompts have more input tokens, each at the same price: so the cost of the prompt is a
+    line in its length, and the intercept is the average cost of the answer. Slopes are never
+    negative.
+
+    Attributes:
+        slope_: cost per character of each model, shape (k,).
+        intercept_: cost of an empty query, shape (k,).
+        lowest_: lowest cost recorded, shape (k,).
     """
 
     def fit(self, data: CascadeDataset) -> LinearCostEstimator:
@@ -47,8 +61,7 @@ class LinearCostEstimator(CostEstimator):
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected cost, never below the lowest recorded; shape (n, k)."""
-        if not hasattr(self, "slope_"):
-            raise NotFittedError("LinearCostEstimator has not been fitted: call fit first")
+        check_fitted(self, "slope_")
         line = self.intercept_ + np.outer(_lengths(queries), self.slope_)
         return np.asarray(np.maximum(line, self.lowest_))
 
@@ -61,19 +74,22 @@ class LinearCostEstimator(CostEstimator):
 class PoissonCostEstimator(CostEstimator):
     """Recorded costs as a line in the query's length times a factor that its words predict.
 
-    The line is the cost of the prompt; the factor is how long an answer such a question gets. It
-    is a Poisson regression with the line as exposure (`sklearn.linear_model.PoissonRegressor`):
-    it is positive, and on the fitting data the mean of the estimates is the mean of the costs, on
-    which budgets rest. A regression of log costs has neither property without a correction. Costs
-    of any unit will do; prices and tokens need not be known.
+    The line is the cost of the prompt; the factor says how long an answer such a question gets. It
+    is a Poisson regression with the line as exposure (`sklearn.linear_model.PoissonRegressor`). So
+    estimates are positive, and on the fitting data their mean is the mean of the costs, on which
+    budgets rest; a regression of log costs would need a correction for that. Costs may be in any
+    unit; prices and tokens need not be known.
 
     Estimates stay within the costs recorded. A query longer than any recorded costs what the
-    longest would, times the rise of the line.
+    longest would, times the rise of the line from there.
 
     Args:
-        penalty: strength of the ridge penalty that keeps the factor near 1 on little data.
-        folds: number of folds for `cross_predict`.
+        penalty: strength of the ridge penalty that keeps the factor near 1 on little data, > 0.
+        folds: number of folds for `cross_predict`, at least 2.
         seed: of the folds and the features.
+
+    Raises:
+        ConfigurationError: a penalty or a number of folds outside its range.
     """
 
     def __init__(self, *, penalty: float = 20.0, folds: int = 5, seed: int = 0) -> None:
@@ -96,38 +112,38 @@ class PoissonCostEstimator(CostEstimator):
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected cost, shape (n, k)."""
-        self._check_fitted()
+        check_fitted(self, "_curve")
         return self._curve(*self._read(queries))
 
     def predict_one(self, query: Query) -> list[float]:
-        """The same for one query, in plain numbers where those are quicker."""
-        self._check_fitted()
+        """`predict` for one query, in plain numbers where those are quicker."""
+        if type(self).predict is not PoissonCostEstimator.predict:
+            return super().predict_one(query)
+        check_fitted(self, "_curve")
         _, features = self._read([query])
         return self._curve.one(float(query.length), features[0])
 
     def cross_predict(self, data: CascadeDataset) -> FloatArray:
         """Expected cost on the fitting data, each row by a fit that has not seen it; (n, k).
 
-        The factor fits what it has seen better than what it has not.
+        The factor fits the queries that it has seen better than others.
         """
-        self._check_fitted()
+        check_fitted(self, "_curve")
         texts = [query.text for query in data.queries]
         folds = group_folds(texts, min(self.folds, len(set(texts))), self.seed)
         length, features = self._read(data.queries)
-        out = self._curve(length, features)
+        cost = self._curve(length, features)
         with one_thread():
-            for fold in np.unique(folds) if len(set(folds.tolist())) > 1 else ():
-                held = folds == fold
-                curve = _fit_curve(length[~held], features[~held], data.cost[~held], self.penalty)
-                out[held] = curve(length[held], features[held])
-        return out
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "_curve"):
-            raise NotFittedError("PoissonCostEstimator has not been fitted: call fit first")
+            for rows in fold_masks(folds):
+                if not rows.all():
+                    curve = _fit_curve(
+                        length[~rows], features[~rows], data.cost[~rows], self.penalty
+                    )
+                    cost[rows] = curve(length[rows], features[rows])
+        return cost
 
     def _read(self, queries: Sequence[Query]) -> tuple[FloatArray, FloatArray]:
-        """Lengths (n,), and features (n, d): those of the text, and the logarithm of the length."""
+        """Lengths, (n,), and features, (n, d): those of the text, and log length."""
         length = _lengths(queries)
         words = self.query_features.transform([query.text for query in queries])
         return length, np.concatenate([words, np.log1p(length)[:, None]], axis=1)
@@ -136,7 +152,20 @@ class PoissonCostEstimator(CostEstimator):
 @persistent("PoissonCostEstimator.curve")
 @dataclass(frozen=True)
 class _Curve:
-    """A fitted line times a factor, for k models on d features."""
+    """A fitted line times a factor, for k models on d features.
+
+    Attributes:
+        slope: of the line, shape (k,), >= 0.
+        intercept: of the line, shape (k,).
+        lowest: lowest cost recorded, shape (k,).
+        highest: highest cost recorded, shape (k,).
+        floor: the line is nowhere lower than this, shape (k,).
+        longest: length of the longest query recorded.
+        seen: lowest and highest value of each feature, both of shape (d,); the factor does not
+            extrapolate beyond them.
+        coef: of the logarithm of the factor, shape (d, k).
+        constant: of the same, shape (k,).
+    """
 
     slope: FloatArray
     intercept: FloatArray
@@ -157,15 +186,15 @@ class _Curve:
         return np.asarray(cost * (self.line(length) / near))
 
     def one(self, length: float, features: FloatArray) -> list[float]:
-        """The same for one query, features of shape (d,)."""
-        close = min(length, self.longest)
+        """Expected costs of one query, features of shape (d,), as k plain numbers."""
+        within = min(length, self.longest)
         costs = []
         for log_factor, line in zip(self.log_factor(features).tolist(), self._lines, strict=True):
             slope, intercept, floor, lowest, highest = line
-            near = max(intercept + close * slope, floor)
+            near = max(intercept + within * slope, floor)
             factor = math.exp(min(max(log_factor, -_LARGEST_LOG), _LARGEST_LOG))
             cost = min(max(near * factor, lowest), highest)
-            longer = length != close
+            longer = length != within
             costs.append(cost * max(intercept + length * slope, floor) / near if longer else cost)
         return costs
 
@@ -175,18 +204,20 @@ class _Curve:
         return [*zip(*(column.tolist() for column in columns), strict=True)]
 
     def line(self, length: FloatArray) -> FloatArray:
+        """The line at lengths (n,), shape (n, k)."""
         return np.maximum(self.intercept + np.outer(length, self.slope), self.floor)
 
     def log_factor(self, features: FloatArray) -> FloatArray:
-        least, most = self.seen
-        within = np.minimum(np.maximum(features, least), most)
+        """Logarithm of the factor at features (n, d), shape (n, k); or (d,) and (k,)."""
+        lowest, highest = self.seen
+        within = np.minimum(np.maximum(features, lowest), highest)
         return np.asarray(within @ self.coef + self.constant)
 
 
 def _fit_curve(
     length: FloatArray, features: FloatArray, cost: FloatArray, penalty: float
 ) -> _Curve:
-    """Costs (n, k) of queries of these lengths (n,) and features (n, d)."""
+    """Fits the line and the factor to costs (n, k) of queries of lengths (n,), features (n, d)."""
     slope, intercept, lowest = _line(length, cost)
     average, k = cost.mean(axis=0), cost.shape[1]
     line = _Curve(
@@ -194,7 +225,7 @@ def _fit_curve(
         intercept=intercept,
         lowest=lowest,
         highest=cost.max(axis=0),
-        # Where all is free the line is 1 and the bounds make it 0.
+        # The line of a free model is 1, to divide by; the bounds then make the estimate 0.
         floor=np.where(average > 0, np.maximum(lowest, _LEAST * average), 1.0),
         longest=float(length.max()),
         seen=(features.min(axis=0), features.max(axis=0)),
@@ -204,14 +235,15 @@ def _fit_curve(
     mean, scale = standards(features)
     x, exposure = (features - mean) / scale, line.line(length)
     fits = [_fit_factor(x, cost[:, i], exposure[:, i], penalty) for i in range(k)]
-    coef = np.column_stack([one for one, _ in fits]) / scale[:, None]
-    return replace(line, coef=coef, constant=np.array([one for _, one in fits]) - mean @ coef)
+    coef = np.column_stack([slopes for slopes, _ in fits]) / scale[:, None]
+    constant = np.array([constant for _, constant in fits]) - mean @ coef
+    return replace(line, coef=coef, constant=constant)
 
 
 def _fit_factor(
     x: FloatArray, cost: FloatArray, exposure: FloatArray, penalty: float
 ) -> tuple[FloatArray, float]:
-    """Coefficients and constant of the log factor between the exposure and the costs."""
+    """Coefficients, (d,), and constant of the log factor between exposures and costs, (n,)."""
     if not cost.any():
         return np.zeros(x.shape[1]), 0.0
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  only a fit pays for it
@@ -219,7 +251,7 @@ def _fit_factor(
 
     model = PoissonRegressor(alpha=penalty / len(x), solver="newton-cholesky", max_iter=1000)
     with warnings.catch_warnings():
-        # It warns where it starts at the solution, and where it goes on with another solver.
+        # It warns where it starts at the solution, and where it falls back on another solver.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, cost / exposure, sample_weight=exposure / exposure.mean())
     return np.asarray(model.coef_), float(model.intercept_)
@@ -231,8 +263,9 @@ class TokenCostEstimator(CostEstimator):
 
     Args:
         models: names of the models.
-        prices: price by model; a model without one has an unknown cost (NaN).
-        output_tokens: expected length of an answer; `fit` replaces it, per model, by the mean
+        prices: price by model, in US dollars per million tokens; a model without one has an unknown
+            cost (NaN).
+        output_tokens: expected tokens of an answer; `fit` replaces it, per model, by the mean
             recorded.
         characters_per_token: of the prompts; about 4 in English.
     """
@@ -251,25 +284,25 @@ class TokenCostEstimator(CostEstimator):
         self.characters_per_token = characters_per_token
 
     def fit(self, data: CascadeDataset) -> TokenCostEstimator:
-        """Learns the mean length of each model's answers, where tokens were recorded."""
+        """Learns the mean tokens of each model's answers, where they were recorded."""
         for i in range(len(self.models)):
-            seen = [row[i].usage.output_tokens for row in data.answers if row[i].usage]  # type: ignore[union-attr]
-            if seen:
-                self.output_tokens[i] = np.mean(seen)
+            usages = [row[i].usage for row in data.answers]
+            tokens = [usage.output_tokens for usage in usages if usage]
+            if tokens:
+                self.output_tokens[i] = np.mean(tokens)
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
         """Expected cost, shape (n, k)."""
         tokens = _lengths(queries) / self.characters_per_token
-        nan = float("nan")
-        price = [self.prices.get(name) for name in self.models]
-        per_input = np.array([p.input if p else nan for p in price]) / 1e6
-        per_output = np.array([p.output if p else nan for p in price]) / 1e6
+        prices = [self.prices.get(name) for name in self.models]
+        per_input = np.array([p.input if p else math.nan for p in prices]) / 1e6
+        per_output = np.array([p.output if p else math.nan for p in prices]) / 1e6
         return np.asarray(np.outer(tokens, per_input) + self.output_tokens * per_output)
 
 
 def _line(length: FloatArray, cost: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Slope >= 0 and intercept of the least-squares line, and the lowest cost; each (k,)."""
+    """Slope >= 0 and intercept of the least-squares line, and the lowest cost, each (k,)."""
     centred = length - length.mean()
     spread = float(centred @ centred)
     slope = np.maximum(centred @ cost / spread, 0.0) if spread > 0 else np.zeros(cost.shape[1])

@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators.features.vectors import Embedder
-from cascade_engine.estimators.regression.penalised import STRENGTHS, RegressionEstimator
+from cascade_engine.estimators.regression.query_regression import STRENGTHS, RegressionEstimator
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ __all__ = ["EmbeddingEstimator"]
 class EmbeddingEstimator(RegressionEstimator):
     """Logistic regression on the principal components of an embedding.
 
-    One regression per model; all share one ridge penalty, chosen by cross-validation. Each text is
-    embedded once, however often it is fitted on: the vectors are kept, and copies share them.
+    There is one regression per model; all share one ridge penalty, chosen by cross-validation. Each
+    text is embedded once, however often it is used in fits: copies share the vectors.
 
     Args:
         embed: list of n texts to n vectors, as LangChain's `embeddings.embed_documents` and
@@ -73,7 +73,7 @@ class EmbeddingEstimator(RegressionEstimator):
     fitted=("_mean", "_axes"),
 )
 class _PrincipalComponents:
-    """The directions in which the embeddings of the queries differ most."""
+    """`TextFeatures`: coordinates along the directions in which embeddings vary most."""
 
     space = slice(0, None)
 
@@ -83,7 +83,7 @@ class _PrincipalComponents:
         self._seed = seed
 
     def fit(self, texts: Sequence[str]) -> _PrincipalComponents:
-        """Learns the directions."""
+        """Learns the directions from n texts."""
         vectors = self._embedder.transform(texts)
         self._mean = vectors.mean(axis=0)
         self._axes = self._decompose(vectors - self._mean)

@@ -1,15 +1,16 @@
-"""Quality by likeness to examples of what each model is for."""
+"""Quality by similarity to examples of what each model is for."""
 
 from __future__ import annotations
 
 import copy
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade_engine.core.checks import is_whole
-from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.features.vectors import UnitVectors
 from cascade_engine.estimators.regression.logistic import one_thread
 from cascade_engine.estimators.static import check_known
@@ -34,23 +35,23 @@ __all__ = ["ExampleEstimator"]
     fitted=("models_", "_anchors", "_learned"),
 )
 class ExampleEstimator(ExAnteEstimator):
-    """How like a query is to examples of what each model is for, as semantic routers go by.
+    """How similar a query is to examples of what each model is for, as in semantic routers.
 
-    The score of a model is the mean cosine similarity to the nearest of its examples, from 0 for
-    the opposite to 1 for the same. It is no probability, and no label is learned from. Nothing is
-    said of a model without examples, nor of a query of which nothing is known.
+    The score of a model is the mean cosine similarity to the nearest of its examples, scaled from 0
+    for the opposite to 1 for the same. It is no probability, and no label is learned from. A model
+    without examples is unknown, and so is a query without a word that is known.
 
     Args:
         examples: example queries by model.
         embed: list of n texts to n vectors, as LangChain's `embeddings.embed_documents` and
             LlamaIndex's `embed_model.get_text_embedding_batch`. By default a query is the TF-IDF of
             its words, which knows only words that are in the data or the examples often enough.
-        nearest: how many of a model's examples count: 1 for the most similar one alone.
+        nearest: how many of a model's examples count; 1 for the most similar one alone.
         seed: of the text projection where there is no `embed`.
 
     Raises:
-        ConfigurationError: no examples, a model with none, an example that is no text, or `nearest`
-            below 1.
+        ConfigurationError: no examples, a model without one, an example that is not a text, or
+            `nearest` below 1.
 
     Attributes:
         models_: names of the models, the columns.
@@ -88,35 +89,34 @@ class ExampleEstimator(ExAnteEstimator):
             ConfigurationError: there are examples of a model that is not in the data.
         """
         check_known(list(self.examples), data.models, "ExampleEstimator")
-        every = [text for texts in self.examples.values() for text in texts]
+        texts = [q.text for q in data.queries] + [*chain(*self.examples.values())]
         with one_thread():
-            learned = copy.deepcopy(self.vectors).fit([q.text for q in data.queries] + every)
+            learned = copy.deepcopy(self.vectors).fit(texts)
             self._anchors = {m: learned.transform(texts) for m, texts in self.examples.items()}
         self._learned = learned
         self.models_ = data.models
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
-        """Likeness to each model's examples, shape (n, k); NaN where it is unknown.
+        """Similarity to each model's examples in [0, 1], shape (n, k); NaN where it is unknown.
 
         Raises:
             NotFittedError: before `fit`.
         """
-        if not hasattr(self, "models_"):
-            raise NotFittedError("ExampleEstimator has not been fitted: call fit first")
+        check_fitted(self, "models_")
         vectors = self._learned.transform([query.text for query in queries])
-        out = np.full((len(queries), len(self.models_)), np.nan)
+        score = np.full((len(queries), len(self.models_)), np.nan)
         for column, model in enumerate(self.models_):
             if model in self._anchors:
-                out[:, column] = self._likeness(vectors, self._anchors[model])
-        out[~vectors.any(axis=1)] = np.nan
-        return out
+                score[:, column] = self._similarity(vectors, self._anchors[model])
+        score[~vectors.any(axis=1)] = np.nan
+        return score
 
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
         """`predict` on the data after one fit: no label is learned from."""
         del folds
         return copy.deepcopy(self).fit(data).predict(data.queries)
 
-    def _likeness(self, vectors: FloatArray, anchors: FloatArray) -> FloatArray:
+    def _similarity(self, vectors: FloatArray, anchors: FloatArray) -> FloatArray:
         cosine = np.sort(vectors @ anchors.T, axis=1)[:, -self.nearest :]
         return np.asarray(np.clip((1 + cosine.mean(axis=1)) / 2, 0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Estimates before and after an answer, of all models, combined into one belief."""
+"""Estimates before and after answers, of all models, combined into one Gaussian belief."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["CombinedBeliefs", "GaussianCombiner"]
 
-#: Shares of variance that estimates explain are kept this far from 0 and 1.
+#: The share of the variance that estimates explain is kept at least this far from 0 and 1.
 _LEAST = 1e-4
 
 
 @persistent("GaussianCombiner", fitted=("mean_", "covariance_", "share_before_", "share_after_"))
 class GaussianCombiner:
-    """Combines what is known of all models into the belief about each.
+    """Combines estimates before and after answers, of all models, into beliefs about each model.
 
-    An estimate after an answer is not what the one before will become: replacing one by the other
-    throws evidence away, and E[after | before] is not `before`. Both are taken as noisy looks at
-    the same quality, as are the other models' as far as qualities correlate. With quality
-    N(mean, covariance) over the models and independent normal noise, what is believed once a set
-    of models has answered is the Gaussian posterior: estimates of all models move, and the spread
-    of what an answer will change follows too.
+    An estimate made after an answer does not simply replace the one made before: that would throw
+    evidence away. Both are taken as noisy measurements of the same quality, and the other models'
+    estimates as measurements of qualities that correlate with it. With quality distributed as
+    N(mean, covariance) over the models and independent normal noise, the belief once a set of
+    models has answered is the Gaussian posterior. It moves the estimates of all models, and gives
+    the spread of the change that a further answer will bring.
 
-    Few numbers are learned, all pooled over the models: how much of the quality's variance the
-    estimates explain, and one correlation. That is multiplied by (1 - share)^2, with the share
-    explained after an answer: the nearer answers come to settling a quality that is 0 or 1, the
-    more a Gaussian would make of the other models'.
+    Few numbers are learned, all pooled over the models: the share of the quality's variance that
+    the estimates explain, before and after an answer, and one correlation of the qualities. The
+    correlation is multiplied by (1 - share)^2, with the share after an answer: the nearer an answer
+    comes to settling a quality that is 0 or 1, the more a Gaussian would overrate what it says of
+    other models.
 
     Attributes:
         mean_: mean quality of each model, shape (k,).
         covariance_: of the qualities, shape (k, k).
         share_before_: share of the variance that estimates before an answer explain.
-        share_after_: share that estimates after it explain.
+        share_after_: share of the variance that estimates after an answer explain.
     """
 
     mean_: FloatArray
@@ -55,9 +56,9 @@ class GaussianCombiner:
         """Learns from n queries.
 
         Args:
-            before: calibrated estimates before each model has answered, shape (n, k): the mean of
-                the quality where an estimate says q is q.
-            after: the same once it has answered, from its answer alone, shape (n, k).
+            before: calibrated estimates before each model has answered, shape (n, k): where an
+                estimate is q the mean quality is q.
+            after: calibrated estimates once it has answered, by its answer alone, shape (n, k).
             quality: true quality, shape (n, k).
 
         Raises:
@@ -66,21 +67,21 @@ class GaussianCombiner:
         shape = check_shape("before", before)
         if shape[0] == 1:
             raise DataError("one query is too few to learn from: give at least two")
-        early, late = check_table("before", before, shape), check_table("after", after, shape)
-        true = check_table("quality", quality, shape)
-        # What is calibrated has the right mean, and less noise in it than the labels have.
-        self.mean_ = early.mean(axis=0)
-        variance = np.maximum(true.var(axis=0), _LEAST)
-        self.share_before_ = _share(early, variance)
-        self.share_after_ = _share(late, variance)
-        rho = _correlation(true) * (1 - self.share_after_) ** 2
+        prior, post = check_table("before", before, shape), check_table("after", after, shape)
+        labels = check_table("quality", quality, shape)
+        # Calibrated estimates have the labels' mean, and less noise.
+        self.mean_ = prior.mean(axis=0)
+        variance = np.maximum(labels.var(axis=0), _LEAST)
+        self.share_before_ = _share(prior, variance)
+        self.share_after_ = _share(post, variance)
+        rho = _correlation(labels) * (1 - self.share_after_) ** 2
         spread = np.sqrt(variance)
         self.covariance_ = rho * np.outer(spread, spread)
         np.fill_diagonal(self.covariance_, variance)
         return self
 
     def beliefs(self, before: object, after: object, *, cost: object) -> CombinedBeliefs:
-        """What is believed about other queries.
+        """Beliefs about other queries.
 
         Args:
             before: as in `fit`, shape (n, k).
@@ -94,11 +95,11 @@ class GaussianCombiner:
         if not hasattr(self, "mean_"):
             raise NotFittedError("the combiner knows nothing yet: call fit first")
         shape = (check_shape("before", before)[0], len(self.mean_))
-        paid = check_table("cost", cost, shape)
-        if paid.min() < 0:
-            raise DataError(f"a cost is negative: {paid.min():g}")
+        costs = check_table("cost", cost, shape)
+        if costs.min() < 0:
+            raise DataError(f"a cost is negative: {costs.min():g}")
         return CombinedBeliefs(
-            self, check_table("before", before, shape), check_table("after", after, shape), paid
+            self, check_table("before", before, shape), check_table("after", after, shape), costs
         )
 
 
@@ -106,17 +107,19 @@ class CombinedBeliefs:
     """Beliefs about n queries and k models in any state; made by `GaussianCombiner.beliefs`."""
 
     def __init__(
-        self, fitted: GaussianCombiner, before: FloatArray, after: FloatArray, cost: FloatArray
+        self, combiner: GaussianCombiner, before: FloatArray, after: FloatArray, cost: FloatArray
     ) -> None:
-        self._fitted = fitted
+        self._combiner = combiner
         self._cost = cost
-        variance = np.diag(fitted.covariance_)
-        early, late = fitted.share_before_, fitted.share_after_
-        # An estimate mean + share x (look - mean) is a look at the quality with this precision.
-        self._early, self._late = (s / (1 - s) / variance for s in (early, late))
-        self._before = (before - fitted.mean_) / early * self._early
-        self._after = (after - fitted.mean_) / late * self._late
-        self._known: dict[bytes, tuple[FloatArray, FloatArray]] = {}
+        variance = np.diag(combiner.covariance_)
+        # A calibrated estimate is mean + share x (measurement - mean), where share is that of the
+        # variance explained: so this is the precision of the measurement,
+        shares = combiner.share_before_, combiner.share_after_
+        self._precision_before, self._precision_after = (s / (1 - s) / variance for s in shares)
+        # and this the measurement, less the mean, times its precision.
+        self._before = (before - combiner.mean_) / shares[0] * self._precision_before
+        self._after = (after - combiner.mean_) / shares[1] * self._precision_after
+        self._posteriors: dict[bytes, tuple[FloatArray, FloatArray]] = {}
 
     def __len__(self) -> int:
         return len(self._cost)
@@ -132,22 +135,22 @@ class CombinedBeliefs:
         evidence = self._before[rows] + np.where(run, self._after[rows], 0.0)
         for pattern, here in patterns(run):
             posterior, sd[here] = self._posterior(pattern)
-            moved = np.einsum("mi,ij->mj", evidence[here], posterior)
-            quality[here] = self._fitted.mean_ + moved
+            change = np.einsum("mi,ij->mj", evidence[here], posterior)
+            quality[here] = self._combiner.mean_ + change
         return Estimates(quality, sd, self._cost[rows])
 
     def _posterior(self, run: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Covariance of the qualities given those looks; the spread of what the next one does."""
+        """Covariance of the qualities, (k, k), and `Estimates.sd`, (k,), after some answers."""
         key = run.tobytes()
-        if key not in self._known:
-            precision = self._early + np.where(run, self._late, 0.0)
-            prior = self._fitted.covariance_
+        if key not in self._posteriors:
+            precision = self._precision_before + np.where(run, self._precision_after, 0.0)
+            prior = self._combiner.covariance_
             inner = np.eye(len(run)) + precision[:, None] * prior
             posterior = np.linalg.solve(inner.T, prior.T).T
             left = np.diag(posterior)
-            sd = np.where(run, 0.0, left / np.sqrt(left + 1 / self._late))
-            self._known[key] = (np.asarray(posterior), np.asarray(sd))
-        return self._known[key]
+            sd = np.where(run, 0.0, left / np.sqrt(left + 1 / self._precision_after))
+            self._posteriors[key] = (np.asarray(posterior), np.asarray(sd))
+        return self._posteriors[key]
 
 
 def _share(estimates: FloatArray, variance: FloatArray) -> float:
@@ -157,10 +160,9 @@ def _share(estimates: FloatArray, variance: FloatArray) -> float:
 
 
 def _correlation(quality: FloatArray) -> float:
-    """Mean correlation of two models' quality, none below 0."""
-    moving = quality[:, quality.std(axis=0) > 0]
-    k = moving.shape[1]
+    """Mean correlation of the qualities of two models, at least 0."""
+    varying = quality[:, quality.std(axis=0) > 0]
+    k = varying.shape[1]
     if k < 2:  # noqa: PLR2004
         return 0.0
-    every = np.corrcoef(moving.T)
-    return max(0.0, float((every.sum() - k) / (k * (k - 1))))
+    return max(0.0, float((np.corrcoef(varying.T).sum() - k) / (k * (k - 1))))

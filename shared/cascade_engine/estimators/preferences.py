@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators._bradley_terry import bradley_terry
-from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.features.vectors import UnitVectors
-from cascade_engine.estimators.regression.logistic import Logistic, expit, fit_logistic, one_thread
+from cascade_engine.estimators.regression.logistic import (
+    Logistic,
+    expit,
+    fit_logistic,
+    fold_masks,
+    one_thread,
+)
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -27,23 +32,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Preference", "PreferenceEstimator"]
 
-#: Weight of the prior: strengths over all queries are worth about so many wins near a query.
+#: Precision of the prior near a query: strengths over all queries count as about so many wins.
 _PRIOR = 1.0
-#: The same for strengths over all queries, whose prior says that all models are equal.
+#: Precision of the prior over all queries, which says that all models are equal.
 _GLOBAL_PRIOR = 0.01
 #: Queries compared with all recorded ones at once, to bound the memory.
 _BLOCK = 256
+#: Newton's method ends after so many steps, or once none changes a strength by more than this.
+_MOST_STEPS, _CONVERGED = 200, 1e-9
 
 
 @persistent("Preference")
 class Preference(NamedTuple):
-    """Of two models' answers to one query, one was better, or neither.
+    """Which of two models' answers to one query was better, if any.
 
     Attributes:
         query: the query's text.
-        winner: name of the model whose answer was better; of either, where it is a tie.
-        loser: name of the other.
-        tie: whether neither was better: half a win for each.
+        winner: name of the model whose answer was better; in a tie, of either.
+        loser: name of the other model.
+        tie: whether neither answer was better, which counts as half a win for each.
     """
 
     query: str
@@ -60,33 +67,34 @@ class Preference(NamedTuple):
 class PreferenceEstimator(ExAnteEstimator):
     """A router learned from pairwise wins, over any queries.
 
-    Similarity-weighted Bradley-Terry ranking, of Ong et al., 'RouteLLM: Learning to Route LLMs with
-    Preference Data' (2024): the strengths of the models on a query are those that explain the wins
-    on queries like it best, where a win weighs gamma^(cosine - 1). Unlike theirs they are shrunk to
-    the strengths over all queries, so that few wins near a query do not make too much of it.
+    The similarity-weighted Bradley-Terry ranking of Ong et al., 'RouteLLM: Learning to Route LLMs
+    with Preference Data' (2024): the strengths of the models on a query are those that best explain
+    the wins on similar queries, where a win weighs gamma^(cosine - 1). Unlike theirs, strengths are
+    shrunk to those over all queries, so that a few wins near a query do not count for too much.
 
-    Strengths become qualities by a logistic regression for each model on the data that `fit` gets.
-    What is preferred on a query is left out where that query is used to learn, or to be tuned on.
+    A logistic regression for each model, on the data that `fit` gets, turns strengths into
+    qualities. Preferences on one of these queries are left out where the query itself is estimated
+    for learning or tuning.
 
     Args:
         preferences: records (query text, winner, loser) or (..., tie), or mappings with these
-            names; see `Preference`. Models that are not the router's help to compare those that
-            are.
+            names; see `Preference`. Other models than the router's may occur: they help to compare
+            the router's.
         embed: list of n texts to n vectors, as LangChain's `embeddings.embed_documents` and
             LlamaIndex's `embed_model.get_text_embedding_batch`. By default a query is the TF-IDF of
             its words.
-        gamma: how much more a win on the same query weighs than one on a query that has nothing in
-            common with it; 1 for the same ranking everywhere.
+        gamma: how many times more a win on the same query weighs than one on a query that has
+            nothing in common with it; 1 for one ranking of all queries.
         seed: of the text projection where there is no `embed`.
 
     Raises:
-        DataError: no preferences, or one that is no record of two different models.
+        DataError: no preferences, or one that is not a record of two different models.
         ConfigurationError: gamma is not a finite number of at least 1.
 
     Attributes:
         models_: names of the models, the columns.
-        strengths_: log-strength of each over all queries, shape (k,); NaN for a model on which
-            there is no preference.
+        strengths_: log-strength of each model over all queries, shape (k,); NaN for a model
+            without a preference.
     """
 
     models_: tuple[str, ...]
@@ -102,7 +110,7 @@ class PreferenceEstimator(ExAnteEstimator):
     ) -> None:
         if not 1 <= gamma < np.inf:
             raise ConfigurationError(f"gamma must be a finite number of at least 1, not {gamma}")
-        self.preferences = tuple(_read(row, record) for row, record in enumerate(preferences))
+        self.preferences = tuple(_read_preference(i, r) for i, r in enumerate(preferences))
         if not self.preferences:
             raise DataError("no preferences given: pass records (query, winner, loser)")
         self.gamma = float(gamma)
@@ -125,31 +133,27 @@ class PreferenceEstimator(ExAnteEstimator):
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
-        """Expected quality of each model's answer, shape (n, k).
-
-        NaN for a model on which there is no preference.
+        """Expected quality of each model's answer, shape (n, k); NaN without a preference.
 
         Raises:
             NotFittedError: before `fit`.
         """
         strengths = self._strengths(queries)
-        return _scaled(self._scales, strengths)
+        return _qualities(self._scales, strengths)
 
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
-        """As `ExAnteEstimator.cross_predict`; no row's own preferences are used for it."""
-        out = np.full(data.quality.shape, np.nan)
+        """As `ExAnteEstimator.cross_predict`; preferences on a row's query are not used for it."""
+        quality = np.full(data.quality.shape, np.nan)
         with one_thread():
             strengths = self._rank(data).own_left_out([query.text for query in data.queries])
-            for fold in np.unique(folds):
-                held = folds == fold
-                if not held.all():
-                    scales = _fit_scales(strengths[~held], data.quality[~held])
-                    out[held] = _scaled(scales, strengths[held])
-        return out
+            for rows in fold_masks(folds):
+                if not rows.all():
+                    scales = _fit_scales(strengths[~rows], data.quality[~rows])
+                    quality[rows] = _qualities(scales, strengths[rows])
+        return quality
 
     def _strengths(self, queries: Sequence[Query]) -> FloatArray:
-        if not hasattr(self, "models_"):
-            raise NotFittedError("PreferenceEstimator has not been fitted: call fit first")
+        check_fitted(self, "models_")
         return self._ranking.strengths(self._ranking.vectors.transform([q.text for q in queries]))
 
     def _rank(self, data: CascadeDataset) -> _Ranking:
@@ -163,7 +167,13 @@ class PreferenceEstimator(ExAnteEstimator):
     fields=("vectors", "known", "overall", "_gamma", "_row", "_anchors", "_wins"),
 )
 class _Ranking:
-    """Strengths of k models near any query."""
+    """Strengths of k models near any query.
+
+    Attributes:
+        vectors: of texts.
+        known: which of the k models there is a preference on, shape (k,).
+        overall: strengths over all queries, of these models and then of others that occur.
+    """
 
     def __init__(
         self,
@@ -188,16 +198,16 @@ class _Ranking:
         self.overall = bradley_terry(everywhere, np.zeros(len(column)), _GLOBAL_PRIOR)[0]
 
     def own_left_out(self, texts: Sequence[str]) -> FloatArray:
-        """Strengths on queries, by the preferences on other texts; (n, k)."""
+        """Strengths on n queries by the preferences on other texts, shape (n, k)."""
         own = np.array([self._row.get(text, -1) for text in texts])
         return self.strengths(self.vectors.transform(texts), own)
 
     def strengths(self, vectors: FloatArray, own: IntArray | None = None) -> FloatArray:
-        """Strengths relative to the mean of those known, (n, k), NaN where there are none.
+        """Strengths less the mean of the models with preferences, (n, k); NaN for the others.
 
         Args:
             vectors: of the queries, shape (n, d).
-            own: number of the recorded text to leave out for each, -1 for none, shape (n,).
+            own: number of the recorded text to leave out for each query, -1 for none, shape (n,).
         """
         near = np.empty((len(vectors), len(self.overall)))
         for start in range(0, len(vectors), _BLOCK):
@@ -212,7 +222,10 @@ class _Ranking:
 
 @persistent("PreferenceEstimator.wins", fields=("_models", "_pairs", "_starts", "_text", "_amount"))
 class _Wins:
-    """Wins of one model over another on T texts, to be summed by weights of the texts."""
+    """Wins of one model over another on T texts, to be summed with weights of the texts.
+
+    Wins are kept sorted by pair of models, so that one `reduceat` sums them all.
+    """
 
     def __init__(
         self, preferences: Sequence[Preference], row: Mapping[str, int], column: Mapping[str, int]
@@ -229,7 +242,7 @@ class _Wins:
         self._text, self._amount = text, amounts
 
     def weighted(self, weight: FloatArray) -> FloatArray:
-        """Sums by m rows of weights (m, T); shape (m, k, k), winners first."""
+        """Sums of wins by m rows of weights (m, T), shape (m, k, k), the winner's axis first."""
         out = np.zeros((len(weight), self._models**2))
         won = weight[:, self._text] * self._amount
         out[:, self._pairs] = np.add.reduceat(won, self._starts, axis=1)
@@ -237,35 +250,68 @@ class _Wins:
 
 
 def _fit_scales(strengths: FloatArray, quality: FloatArray) -> list[Logistic | None]:
-    """For each model how its strength becomes quality; None where it has no strength."""
+    """For each model the regression of quality on strength; None where it has no strength."""
     return [
         None if np.isnan(s).any() else fit_logistic(s[:, None], y, rising=True)
         for s, y in zip(strengths.T, quality.T, strict=True)
     ]
 
 
-def _scaled(scales: Sequence[Logistic | None], strengths: FloatArray) -> FloatArray:
-    out = np.full(strengths.shape, np.nan)
+def bradley_terry(wins: FloatArray, centre: FloatArray, prior: float) -> FloatArray:
+    """Log-strengths s under which model i beats model j with probability expit(s_i - s_j).
+
+    The Bradley-Terry model (Bradley and Terry 1952) with a normal prior: its posterior mode, by
+    Newton's method. No step changes a strength by more than 1, for whole steps may run away where
+    the wins contradict the prior.
+
+    Args:
+        wins: of model i over model j, any weights >= 0, in m problems, shape (m, k, k).
+        centre: mean of the prior of the strengths, shape (k,).
+        prior: precision of the prior, > 0.
+
+    Returns:
+        Shape (m, k).
+    """
+    strength = np.tile(centre, (len(wins), 1))
+    games = wins + wins.transpose(0, 2, 1)
+    diagonal = np.arange(wins.shape[1])
+    for _ in range(_MOST_STEPS):
+        p = expit(strength[:, :, None] - strength[:, None, :])
+        gradient = (wins - games * p).sum(axis=2) - prior * (strength - centre)
+        curvature = games * p * (1 - p)
+        hessian = -curvature
+        hessian[:, diagonal, diagonal] += curvature.sum(axis=2) + prior
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        largest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
+        strength += step / np.maximum(largest, 1.0)
+        if not (largest > _CONVERGED).any():
+            break
+    return strength
+
+
+def _qualities(scales: Sequence[Logistic | None], strengths: FloatArray) -> FloatArray:
+    """Qualities of strengths (n, k); NaN where a model has no regression."""
+    quality = np.full(strengths.shape, np.nan)
     for i, scale in enumerate(scales):
         if scale is not None:
-            out[:, i] = expit(scale.logit(strengths[:, i : i + 1]))
-    return out
+            quality[:, i] = expit(scale.logit(strengths[:, i : i + 1]))
+    return quality
 
 
-def _read(row: int, record: Any) -> Preference:
+def _read_preference(row: int, record: Any) -> Preference:
     try:
-        found = Preference(**record) if isinstance(record, Mapping) else Preference(*record)
+        preference = Preference(**record) if isinstance(record, Mapping) else Preference(*record)
     except TypeError:
-        found = None
+        preference = None
     if (
-        found is None
+        preference is None
         or isinstance(record, str)
-        or not all(isinstance(part, str) for part in found[:3])
-        or not isinstance(found.tie, bool | np.bool_)
+        or not all(isinstance(part, str) for part in preference[:3])
+        or not isinstance(preference.tie, bool | np.bool_)
     ):
         raise DataError(
             f"preference {row} must be (query text, winner, loser) or (..., tie), not {record!r}"
         )
-    if found.winner == found.loser:
-        raise DataError(f"preference {row} is of {found.winner!r} over itself")
-    return found
+    if preference.winner == preference.loser:
+        raise DataError(f"preference {row} is of {preference.winner!r} over itself")
+    return preference

@@ -26,25 +26,27 @@ __all__ = ["PriorEstimator"]
 
 @dataclass(slots=True)
 class _Evidence:
+    """The queries, and the quality of each model's answer, (n, k), NaN until it has answered."""
+
     queries: Sequence[Query]
-    post: FloatArray  # (n, k), NaN until a model has answered
+    post: FloatArray
 
 
 @persistent("PriorEstimator", fields=("priors",))
 class PriorEstimator(QualityEstimator):
     """Priors, and after an answer the geometric mean of its token probabilities.
 
-    It learns nothing and is not calibrated: it is what a router goes by until it is fitted. An
-    answer without log-probs keeps its prior: so do many providers' tool calls. A refusal, or
-    "I don't know", is worth no more than the prior, however sure: its tokens tell how sure the
-    model is of refusing. An answer that certainly fails is worth 0: it is empty, cut off at a limit
-    on its length, not in the form asked for, or calls a tool that is not on offer or with arguments
-    that do not fit.
+    It learns nothing and is not calibrated: a router goes by it until it is fitted. An answer
+    without log-probabilities, such as many providers' tool calls, keeps its prior. A refusal, or
+    "I don't know", is worth no more than the prior, however high its probabilities: they only tell
+    how sure the model is of refusing. An answer that certainly fails is worth 0: it is empty, cut
+    off at a limit on its length, not in the form asked for, or calls a tool that is not on offer or
+    with arguments that do not fit.
 
     Args:
         models: number of models, k.
-        priors: expected quality of each, in [0, 1]. By default they rise from 0.5 for the first
-            model to 0.8 for the last: the order is taken to be from weak to strong.
+        priors: expected quality of each model, in [0, 1]. By default the models are taken to come
+            in order from weak to strong: priors rise from 0.5 for the first to 0.8 for the last.
 
     Raises:
         ConfigurationError: the wrong number of priors, or one outside [0, 1].
@@ -72,7 +74,7 @@ class PriorEstimator(QualityEstimator):
         return _Evidence(queries, np.full((len(queries), len(self.priors)), np.nan))
 
     def observe(self, evidence: _Evidence, model: int, answers: Sequence[Answer]) -> None:
-        """Takes each answer's confidence, its prior where that is unknown, 0 if it has failed."""
+        """Adds the quality of one model's answers, see the class."""
         prior = float(self.priors[model])
         pairs = zip(evidence.queries, answers, strict=True)
         evidence.post[:, model] = [_quality(query, answer, prior) for query, answer in pairs]
@@ -83,9 +85,10 @@ class PriorEstimator(QualityEstimator):
 
 
 def _quality(query: Query, answer: Answer, prior: float) -> float:
+    """Quality of an answer by a model of that prior."""
     if certainly_fails(query, answer):
         return 0.0
-    sure = confidence(answer)
-    if sure is None:
+    probability = confidence(answer)
+    if probability is None:
         return prior
-    return min(sure, prior) if refuses(answer.text, query.text) else sure
+    return min(probability, prior) if refuses(answer.text, query.text) else probability

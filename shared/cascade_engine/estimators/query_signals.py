@@ -1,4 +1,4 @@
-"""Quality from outside: recorded on the query, or asked of a function."""
+"""Quality from outside: numbers recorded with the query, or what a function says of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators.static import (
     StaticEstimator,
-    ask,
     check_router,
-    name_of,
+    function_name,
+    verdict_of,
     verdict_row,
 )
 from cascade_engine.storage.registry import persistent
@@ -28,7 +28,7 @@ __all__ = ["CallableEstimator", "QuerySignalEstimator"]
 
 @persistent("QuerySignalEstimator", fields=("names", "scale"), fitted=("models_",))
 class QuerySignalEstimator(StaticEstimator):
-    """Numbers that were recorded with the query: an LLM router's verdict, or any measurement.
+    """Numbers recorded with the query: an LLM router's verdict, or any measurement.
 
     Args:
         names: which of `Query.signals` speaks for each model: a mapping of models to signals, or a
@@ -37,8 +37,8 @@ class QuerySignalEstimator(StaticEstimator):
         models: names of the models, for use before `fit`.
 
     Raises:
-        ConfigurationError: the names are neither, a pattern does not say where the model's name
-            goes, or the scale is no range.
+        ConfigurationError: the names are neither a mapping nor a pattern, a pattern does not say
+            where the model's name goes, or the scale is not a range.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class QuerySignalEstimator(StaticEstimator):
         """The query's numbers, on the scale from 0 to 1.
 
         Raises:
-            DataError: a number is none, or off the scale.
+            DataError: what is recorded is not a number, or off the scale.
         """
         signals: Mapping[str, Any] = getattr(query, "signals", None) or {}
         return [self._value(signals, self._name(model), query) for model in self.models_]
@@ -124,10 +124,8 @@ class CallableEstimator(StaticEstimator):
         """What the function says of the query.
 
         Raises:
-            DataError: it raised, which the message tells of with its name and the query; or
-                returned what is no verdict.
-            ConfigurationError: it named a model that there is not.
+            DataError: it failed, or returned what is no verdict.
+            ConfigurationError: it named a model that is not among the router's.
         """
-        said = ask(self.function, query)
-        source = f"{name_of(self.function)}, of the query {query.text[:80]!r},"
-        return verdict_row(said, self.models_, source)
+        source = f"{function_name(self.function)}, of the query {query.text[:80]!r},"
+        return verdict_row(verdict_of(self.function, query), self.models_, source)

@@ -1,4 +1,4 @@
-"""Quality by rules that are written down: the first that matches counts."""
+"""Quality by written rules, of which the first that matches counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators.static import (
     StaticEstimator,
-    ask,
     check_router,
-    name_of,
+    function_name,
+    verdict_of,
     verdict_row,
 )
 from cascade_engine.storage.registry import persistent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.records import Query
 
-    #: When a rule holds: a regular expression found in the text, or a function that says so.
+    #: When a rule holds: a regular expression to search in the text, or a function that says so.
     Condition: TypeAlias = str | re.Pattern[str] | Callable[[Query], object]
     #: What it then says: a model's name, or qualities in [0, 1] by model.
     Verdict: TypeAlias = str | Mapping[str, float]
@@ -33,7 +33,7 @@ __all__ = ["RuleEstimator"]
 @persistent("RuleEstimator.rule")
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One rule: a condition and what it then says, or a function that says it or None."""
+    """A condition and a verdict; or, without a condition, a function to a verdict or None."""
 
     name: str
     condition: re.Pattern[str] | Callable[[Query], object] | None
@@ -42,18 +42,19 @@ class _Rule:
     def __call__(self, query: Query) -> Any:
         """The verdict on a query, None where the rule does not hold."""
         if self.condition is None:
-            return ask(self.verdict, query)
+            return verdict_of(self.verdict, query)
         if isinstance(self.condition, re.Pattern):
             return self.verdict if self.condition.search(query.text) else None
-        return self.verdict if ask(self.condition, query) else None
+        return self.verdict if verdict_of(self.condition, query) else None
 
 
 @persistent("RuleEstimator", fields=("_rules",), fitted=("models_",))
 class RuleEstimator(StaticEstimator):
     r"""Static rules: a regular expression, or a function, and the model it stands for.
 
-    The first rule that matches counts; where none does, nothing is known. A rule that names a model
-    says 1 of it and 0 of all others; one that gives numbers says nothing of models it leaves out.
+    The first rule that matches counts; where none does, the query is unknown. A rule that names a
+    model says 1 of it and 0 of all others; one that gives numbers says nothing of the models that
+    it leaves out.
 
     ```python
     RuleEstimator({r"```|\bdef ": "coder", r"(?i)\btranslate\b": {"small": 0.9, "large": 0.9}})
@@ -65,7 +66,7 @@ class RuleEstimator(StaticEstimator):
             functions from a `Query` to a verdict or None; or one such function. A condition is a
             regular expression that is searched in the query's text, or a function of the `Query`; a
             verdict is a model's name, or qualities in [0, 1] by model.
-        models: names of the models: rules are then checked at once, and hold before `fit`.
+        models: names of the models: rules are then checked at once, and work before `fit`.
 
     Raises:
         ConfigurationError: no rules, a bad regular expression, or, where the models are known, a
@@ -81,40 +82,40 @@ class RuleEstimator(StaticEstimator):
         *,
         models: Sequence[str] | None = None,
     ) -> None:
-        self._rules = tuple(_read(rule) for rule in _listed(rules))
+        self._rules = tuple(_read_rule(rule) for rule in _as_list(rules))
         for rule in self._rules:
             if rule.condition is not None:
                 verdict_row(rule.verdict, _models_in(rule.verdict), rule.name)
         super().__init__(models)
 
     def named(self) -> dict[str, Sequence[str]]:
-        """Every rule's models."""
+        """The models that each rule names."""
         return {r.name: _models_in(r.verdict) for r in self._rules if r.condition is not None}
 
     def row(self, query: Query) -> list[float]:
         """What the first matching rule says of a query."""
         for rule in self._rules:
-            said = rule(query)
-            if said is not None:
-                return verdict_row(said, self.models_, rule.name)
+            verdict = rule(query)
+            if verdict is not None:
+                return verdict_row(verdict, self.models_, rule.name)
         return verdict_row(None, self.models_, "")
 
 
-def _listed(rules: Any) -> list[Any]:
+def _as_list(rules: Any) -> list[Any]:
     if callable(rules):
         return [rules]
-    found = rules.items() if isinstance(rules, Mapping) else rules
-    if isinstance(found, str) or not hasattr(found, "__iter__") or not len(found):
+    items = rules.items() if isinstance(rules, Mapping) else rules
+    if isinstance(items, str) or not hasattr(items, "__iter__") or not len(items):
         raise ConfigurationError(
             f"rules must be a mapping of conditions to models, or a list of rules, not {rules!r}"
         )
-    return list(found)
+    return list(items)
 
 
-def _read(rule: Any) -> _Rule:
+def _read_rule(rule: Any) -> _Rule:
     if not isinstance(rule, tuple):
         check_router(rule)
-        return _Rule(f"the rule {name_of(rule)}", None, rule)
+        return _Rule(f"the rule {function_name(rule)}", None, rule)
     if len(rule) != 2:  # noqa: PLR2004
         raise ConfigurationError(f"a rule must be a condition and a verdict, not {rule!r}")
     condition, verdict = rule
@@ -126,7 +127,7 @@ def _read(rule: Any) -> _Rule:
         return _Rule(f"the rule {condition!r}", _compiled(condition), verdict)
     if not isinstance(condition, re.Pattern):
         check_router(condition)
-        return _Rule(f"the rule {name_of(condition)}", condition, verdict)
+        return _Rule(f"the rule {function_name(condition)}", condition, verdict)
     return _Rule(f"the rule {condition.pattern!r}", condition, verdict)
 
 

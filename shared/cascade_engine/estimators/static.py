@@ -1,4 +1,7 @@
-"""What somebody says of a query: a model's name, or numbers by model."""
+"""Base of estimators that learn nothing: a verdict is a model's name, or numbers by model.
+
+`RuleEstimator`, `QuerySignalEstimator` and `CallableEstimator` build on it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray, IntArray
     from cascade_engine.core.records import Query
     from cascade_engine.data.dataset import CascadeDataset
-
-__all__ = ["StaticEstimator", "ask", "check_known", "check_router", "name_of", "verdict_row"]
 
 _UNKNOWN = float("nan")
 
@@ -57,7 +58,11 @@ class StaticEstimator(ExAnteEstimator):
         return self
 
     def predict(self, queries: Sequence[Query]) -> FloatArray:
-        """What is said of each query, shape (n, k); NaN where nothing is."""
+        """What is said of each query, shape (n, k); NaN where it is unknown.
+
+        Raises:
+            NotFittedError: before `fit`, without names of the models.
+        """
         if not hasattr(self, "models_"):
             raise NotFittedError(
                 f"{type(self).__name__} does not know the models yet: call fit first, or pass "
@@ -73,10 +78,10 @@ class StaticEstimator(ExAnteEstimator):
 
     @abstractmethod
     def row(self, query: Query) -> Sequence[float]:
-        """What is said of one query: k numbers in [0, 1], NaN where nothing is."""
+        """What is said of one query: k numbers in [0, 1], NaN where it is unknown."""
 
     def named(self) -> dict[str, Sequence[str]]:
-        """Models named beforehand, by where they are named."""
+        """Names of models that must be among the router's, by where they are named."""
         return {}
 
     def _take(self, models: tuple[str, ...]) -> None:
@@ -86,7 +91,11 @@ class StaticEstimator(ExAnteEstimator):
 
 
 def check_known(names: Sequence[str], models: Sequence[str], where: str) -> None:
-    """Refuses names that are not among the models."""
+    """Refuses names that are not among the models.
+
+    Raises:
+        ConfigurationError: there are such.
+    """
     unknown = [name for name in names if name not in models]
     if unknown:
         raise ConfigurationError(
@@ -95,35 +104,43 @@ def check_known(names: Sequence[str], models: Sequence[str], where: str) -> None
 
 
 def check_router(function: object) -> None:
-    """Refuses what cannot be called at once."""
+    """Refuses what cannot be called with a query, or must be awaited.
+
+    Raises:
+        ConfigurationError: it is so.
+    """
     check_function("a router must be a function of a query, and not asynchronous", function)
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """A function as its errors call it."""
+def function_name(function: Callable[..., Any]) -> str:
+    """What errors call a function."""
     return getattr(function, "__qualname__", None) or repr(function)
 
 
-def ask(function: Callable[[Query], Any], query: Query) -> Any:
-    """What a function says of a query; its error names both."""
+def verdict_of(function: Callable[[Query], Any], query: Query) -> Any:
+    """What a function says of a query.
+
+    Raises:
+        DataError: it failed; the message names the function and the query.
+    """
     try:
         return function(query)
     except Exception as error:
         raise DataError(
-            f"{name_of(function)} failed on the query {query.text[:80]!r}: "
+            f"{function_name(function)} failed on the query {query.text[:80]!r}: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
 def verdict_row(verdict: object, models: Sequence[str], source: str) -> list[float]:
-    """A verdict as k numbers.
+    """A verdict as k numbers in [0, 1], NaN where it is unknown.
 
     Args:
         verdict: a model's name (1 for it and 0 for all others), a mapping of names to numbers in
-            [0, 1], k such numbers in the models' order, or None. What is None, NaN or left out is
-            unknown.
+            [0, 1], k such numbers in the models' order, or None. A number that is None, NaN or left
+            out is unknown.
         models: names of the k models.
-        source: who says so, for errors.
+        source: whose verdict it is, for errors.
 
     Raises:
         ConfigurationError: a name is not among the models.
@@ -136,16 +153,16 @@ def verdict_row(verdict: object, models: Sequence[str], source: str) -> list[flo
         return [float(name == verdict) for name in models]
     if isinstance(verdict, Mapping):
         check_known(list(verdict), models, source)
-        return [_score(verdict.get(name), source) for name in models]
+        return [_quality(verdict.get(name), source) for name in models]
     if not isinstance(verdict, Sequence | np.ndarray) or np.shape(verdict) != (len(models),):
         raise DataError(
             f"{source} says {verdict!r}: it must be a model's name, numbers by model, a number for "
             f"each of {list(models)}, or None"
         )
-    return [_score(value, source) for value in verdict]
+    return [_quality(value, source) for value in verdict]
 
 
-def _score(value: Any, source: str) -> float:
+def _quality(value: Any, source: str) -> float:
     if value is None:
         return _UNKNOWN
     if not is_number(value) or value < 0 or value > 1:

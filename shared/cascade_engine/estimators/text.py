@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cascade_engine.estimators.features.texts import QueryFeatures
-from cascade_engine.estimators.regression.penalised import STRENGTHS, RegressionEstimator
+from cascade_engine.estimators.regression.query_regression import STRENGTHS, RegressionEstimator
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:
@@ -22,21 +22,21 @@ _COMPONENTS = 128
     fitted=("models_", "strength_", "_regressions", "_learned"),
 )
 class TextEstimator(RegressionEstimator):
-    """Logistic regression on what a query is written like: its words, length, numbers, code.
+    """Logistic regression on how a query is written: its words, length, numbers, code.
 
-    It needs nothing but the queries and predicts in plain numpy, in about a tenth of a millisecond.
-    One regression per model; all share one ridge penalty, chosen by cross-validation.
+    It needs no embedding, and predicts in about a tenth of a millisecond. There is one regression
+    per model; all share one ridge penalty, chosen by cross-validation.
 
     Args:
         query_features: how texts become features; `QueryFeatures()` with 128 components by
-            default. What is given is copied, and the copy fitted.
+            default. A copy of them is fitted.
         strengths: inverse penalties to choose from, scikit-learn's `C`.
         folds: of the cross-validation; fewer are used when there are fewer distinct queries.
         seed: of the folds and the randomised text projection.
 
     Raises:
-        ConfigurationError: no strengths, one that is not a finite number above 0, or fewer than 2
-            folds.
+        ConfigurationError: no strengths, one that is not a finite number above 0, or fewer than
+            2 folds.
 
     Attributes:
         models_: names of the models, the columns.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cascade_engine import Answer, CascadeDataset, Query
+from cascade_engine.estimators.agreement import ConsistencySignal
 from cascade_engine.estimators.combined import CombinedEstimator
-from cascade_engine.estimators.consistency import ConsistencySignal
 
 
 def test_it_is_the_share_of_samples_that_agree():

@@ -9,8 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 from cascade_engine import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators._bradley_terry import bradley_terry
-from cascade_engine.estimators.preferences import Preference, PreferenceEstimator
+from cascade_engine.estimators.preferences import Preference, PreferenceEstimator, bradley_terry
 from tests.ex_ante import Counting, asked, graded, topics
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from cascade_engine import ConfigurationError, NotFittedError
 from cascade_engine.datasets import load_everyday
 from cascade_engine.estimators.features.texts import QueryFeatures
-from cascade_engine.estimators.regression import penalised as _regression
+from cascade_engine.estimators.regression import query_regression as _regression
 from cascade_engine.estimators.regression.logistic import group_folds
 from cascade_engine.estimators.text import TextEstimator
 from tests.ex_ante import asked, graded, topics
@@ -82,7 +82,7 @@ def test_the_penalty_of_a_fold_is_chosen_on_the_others():
     features = QueryFeatures(components=8).fit(texts)
     table = _regression.Table(features.transform(texts), data.quality, features.space)
     folds, strengths = np.arange(90) % 3, (0.001, 0.1, 10.0)
-    cross = _regression.cross_logit(table, folds, strengths)
+    cross = _regression.nested_cross_validation(table, folds, strengths)
     for fold in range(3):
         rest = folds != fold
         best = _regression.best_strength(table.at(rest), folds[rest], strengths)

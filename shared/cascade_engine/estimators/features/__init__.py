@@ -1,1 +1,10 @@
-"""To be written."""
+"""Numbers read off texts and answers, which regressions and neighbours learn from.
+
+`texts` reads a query's shape and words, `vectors` places texts by similarity, `logprobs` sums up an
+answer's token log-probabilities.
+"""
+
+from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.features.vectors import Embedder
+
+__all__ = ["Embedder", "QueryFeatures"]

@@ -1,4 +1,9 @@
-"""Features of a query's text: its shape, and a low-rank TF-IDF of its words."""
+"""Features of a query's text: its shape, and a low-rank TF-IDF of its words.
+
+A live query is read here by the estimators of quality and of cost, one after the other. So what is
+read off a text alone, and its weights in a vocabulary, are kept in small caches; and some code
+below is written for speed on one short text where a plainer way takes several times as long.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]", re.UNICODE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LINE_END = re.compile(r"[;{}]\s*$", re.MULTILINE)
-#: What code has in it, by signs without which there is none: those are quick to look for.
+#: Patterns of code, each by a sign that every match has in it: `in` is far quicker than a search.
 _CODE = {
     "```": re.compile("```"),
     "==": re.compile("=="),
@@ -33,17 +38,17 @@ _CODE = {
     "print(": re.compile(r"\bprint\("),
     **dict.fromkeys(";{}", _LINE_END),
 }
-#: Letters that are read of a text at most, so that no prompt takes a millisecond.
+#: The most characters that are read of a text, so that no prompt takes a millisecond.
 _LONGEST = 2_000
 _DIGITS, _CAPITALS = string.digits.encode(), string.ascii_uppercase.encode()
 
 
 class Reading(NamedTuple):
-    """What is read off a text, whatever vocabulary it is then weighed by.
+    """What is read off a text before any vocabulary weighs its words.
 
     Attributes:
-        shape: what can be said without knowing its words.
-        counts: how often each word, and each pair of neighbours, stands in it.
+        shape: features that need no vocabulary, shape (10,), see `read`.
+        counts: of each word, and each pair of neighbouring words.
     """
 
     shape: FloatArray
@@ -52,10 +57,12 @@ class Reading(NamedTuple):
 
 @lru_cache(maxsize=64)
 def read(text: str) -> Reading:
-    """Reads a text, once for all that look at it: the estimators of quality and of cost.
+    """Reads a text.
 
-    Of a very long one the beginning and the end are read, see `excerpt`; what is counted is scaled
-    up to the whole.
+    Its shape is, in this order: characters, words, characters per word, share of digits, numbers,
+    length of the longest number, line breaks, share of question marks, share of capitals, and
+    whether it has code in it; counts are on a log scale. Of a very long text the beginning and the
+    end are read, see `excerpt`, and counts scaled up to the whole.
     """
     part = excerpt(text, _LONGEST)
     words = part.split()
@@ -79,33 +86,37 @@ def read(text: str) -> Reading:
 
 
 class Vocabulary:
-    """Terms that count, each with its column and what it weighs; never changed."""
+    """Terms, each with its column and weight; never changed, so that copies share it."""
 
     def __init__(self, terms: Sequence[str], weights: Sequence[float]) -> None:
-        self._known = dict(zip(terms, enumerate(weights), strict=True))
+        self._entries = dict(zip(terms, enumerate(weights), strict=True))
 
     def __deepcopy__(self, memo: object) -> Vocabulary:
         return self
 
     def weights(self, counts: Mapping[str, int]) -> tuple[IntArray, FloatArray]:
-        """Columns of the terms that are known, and their weights, together of length 1."""
-        known = self._known
-        found = [(*known[t], n) for t, n in counts.items() if t in known]
-        weights = [idf if n == 1 else (1 + math.log(n)) * idf for _, idf, n in found]
+        """Columns of the text's terms in the vocabulary, and their weights, a vector of length 1.
+
+        A term's weight is its inverse document frequency times 1 + log(count).
+        """
+        entries = self._entries
+        terms = [(*entries[term], n) for term, n in counts.items() if term in entries]
+        weights = [idf if n == 1 else (1 + math.log(n)) * idf for _, idf, n in terms]
+        # Of about twenty numbers, plain Python is quicker than an array.
         length = math.sqrt(sum(map(mul, weights, weights))) or 1.0
-        columns = np.array([column for column, _, _ in found], dtype=np.intp)
+        columns = np.array([column for column, _, _ in terms], dtype=np.intp)
         return columns, np.array(weights) / length
 
 
 @lru_cache(maxsize=8)
 def _vocabulary(terms: tuple[str, ...], weights: tuple[float, ...]) -> Vocabulary:
-    """One for all estimators fitted on the same texts, so that each weighs them but once."""
+    """One object for all estimators fitted on the same texts, so that `weighed` serves them all."""
     return Vocabulary(terms, weights)
 
 
 @lru_cache(maxsize=64)
 def weighed(text: str, vocabulary: Vocabulary) -> tuple[IntArray, FloatArray]:
-    """A text's terms in a vocabulary."""
+    """A text's terms in a vocabulary, see `Vocabulary.weights`."""
     return vocabulary.weights(read(text).counts)
 
 
@@ -119,31 +130,38 @@ def _has_code(text: str) -> bool:
 def _digits_and_capitals(text: str) -> tuple[int, int]:
     """How many of each there are."""
     if not text.isascii():
-        found = Counter(text).items()
-        digits = sum(count for letter, count in found if letter.isdigit())
-        return digits, sum(count for letter, count in found if letter.isupper())
+        counts = Counter(text).items()
+        digits = sum(count for letter, count in counts if letter.isdigit())
+        return digits, sum(count for letter, count in counts if letter.isupper())
+    # Deleting bytes by a table runs in C: ten times as fast as asking each character.
     data = text.encode()
     n = len(data)
     return n - len(data.translate(None, _DIGITS)), n - len(data.translate(None, _CAPITALS))
 
 
 def _terms(text: str) -> list[str]:
+    """Words, digits and signs in lower case, and pairs of neighbours."""
     words = " ".join(_WORD.findall(text)).lower().split()
     return words + list(map(" ".join, pairwise(words)))
 
 
 @persistent("QueryFeatures", fitted=("vocabulary_", "idf_", "projection_"))
 class QueryFeatures:
-    """Ex-ante features, learned from the queries alone: no label is seen.
+    """Features of queries, learned from the queries alone: no label is seen.
 
     Args:
         components: dimensions kept of the TF-IDF (latent semantic analysis).
-        min_count: a word or pair of words must stand in so many queries to count.
-        max_terms: the most frequent so many are kept.
+        min_count: the fewest queries that a word, or a pair of words, must stand in to count.
+        max_terms: the most words and pairs that are kept, the most frequent ones.
         seed: of the randomised decomposition.
+
+    Attributes:
+        vocabulary_: the number of each word or pair, t in all.
+        idf_: inverse document frequency of each, shape (t,).
+        projection_: from their weights to the dimensions kept, shape (t, at most `components`).
     """
 
-    #: The words' columns: coordinates in one space, behind the features of the shape.
+    #: Columns of the words, behind those of the shape; see `TextFeatures.space`.
     space = slice(len(read("").shape), None)
 
     def __init__(
@@ -184,7 +202,7 @@ class QueryFeatures:
             ),
             shape=(len(rows), size),
         )
-        # Of queries with the same words no variance is left.
+        # Where all queries have the same words it divides by a variance of 0, to no use of ours.
         with np.errstate(invalid="ignore", divide="ignore"):
             svd = TruncatedSVD(rank, random_state=self.seed).fit(matrix)
         return np.ascontiguousarray(np.asarray(svd.components_).T)
@@ -194,7 +212,7 @@ class QueryFeatures:
         return _vocabulary(tuple(self.vocabulary_), tuple(self.idf_.tolist()))
 
     def transform(self, texts: Sequence[str]) -> FloatArray:
-        """Features of each text, shape (n, d): its shape, and its words."""
+        """Features of each text, shape (n, d): its shape, then its words."""
         out = np.empty((len(texts), self.space.start + self.projection_.shape[1]))
         for row, text in zip(out, texts, strict=True):
             row[: self.space.start] = read(text).shape
@@ -202,7 +220,7 @@ class QueryFeatures:
         return out
 
     def words(self, texts: Sequence[str]) -> FloatArray:
-        """The words' part alone, shape (n, components); all 0 where no word is known."""
+        """The words' columns alone, shape (n, at most `components`); 0 where no word is known."""
         out = np.empty((len(texts), self.projection_.shape[1]))
         for row, text in zip(out, texts, strict=True):
             row[:] = self._words(text)

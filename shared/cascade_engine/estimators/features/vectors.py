@@ -1,4 +1,4 @@
-"""Texts as vectors whose cosine says how alike they are: embeddings, or TF-IDF without a model."""
+"""Texts as vectors whose cosine measures similarity: embeddings, or TF-IDF without a model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import FloatArray
 
-__all__ = ["Embedder", "UnitVectors", "as_embedder"]
-
-#: Dimensions of vectors made of words: neighbours need more of them than a regression does.
+#: Dimensions of the TF-IDF: neighbours need more of them than a regression does.
 _COMPONENTS = 128
+#: A vector shorter than this, relative to its length before centring, is nothing but rounding.
 _ROUNDING = 1e-6
 
 
@@ -31,11 +30,10 @@ _ROUNDING = 1e-6
     left_out={"_cache": OrderedDict, "_lock": threading.Lock},
 )
 class Embedder:
-    """An embedding function that is asked about each text once.
+    """An embedding function with a cache, so that fits on the same queries embed them once.
 
-    It keeps the latest vectors, so that fits on parts of the same queries embed nothing again. It
-    may be shared between threads, and copies of whatever holds it share it. Text without a letter
-    has the zero vector, and is never sent: providers refuse it.
+    It may be shared between threads, and copies of an object that holds it share it. A blank text
+    has the zero vector and is never sent: providers refuse it.
 
     Args:
         embed: list of n texts to n vectors: LangChain's `embeddings.embed_documents`, LlamaIndex's
@@ -82,25 +80,26 @@ class Embedder:
             DataError: the function does not give one vector of finite numbers per text, all of one
                 length; or no text has ever had anything to embed.
         """
-        found = self._cached(texts)
-        missing = [text for text in dict.fromkeys(texts) if text.strip() and text not in found]
+        vectors = self._cached(texts)
+        missing = [text for text in dict.fromkeys(texts) if text.strip() and text not in vectors]
         for start in range(0, len(missing), self._batch_size):
             batch = missing[start : start + self._batch_size]
-            vectors = dict(zip(batch, self._checked(batch), strict=True))
-            self._keep(vectors)
-            found.update(vectors)
+            embedded = dict(zip(batch, self._embed_batch(batch), strict=True))
+            self._keep(embedded)
+            # Not read back from the cache, which may be smaller than the texts are many.
+            vectors.update(embedded)
         if self._width is None:
             raise DataError("no query has any text to embed: the dimension is not known yet")
-        nothing = np.zeros(self._width)
-        rows = [found.get(text, nothing) for text in texts]
+        zero = np.zeros(self._width)
+        rows = [vectors.get(text, zero) for text in texts]
         return np.array(rows, dtype=float).reshape(len(texts), self._width)
 
     def _cached(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         with self._lock:
-            found = {text: self._cache[text] for text in texts if text in self._cache}
-            for text in found:
+            vectors = {text: self._cache[text] for text in texts if text in self._cache}
+            for text in vectors:
                 self._cache.move_to_end(text)
-        return found
+        return vectors
 
     def _keep(self, vectors: dict[str, np.ndarray]) -> None:
         with self._lock:
@@ -108,11 +107,12 @@ class Embedder:
             while len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
 
-    def _checked(self, batch: list[str]) -> np.ndarray:
-        given = self._embed(batch)
+    def _embed_batch(self, batch: list[str]) -> np.ndarray:
+        """Vectors of b texts, checked, shape (b, d)."""
+        embedded = self._embed(batch)
         try:
-            # Half the memory: no embedding is as precise as this.
-            vectors = np.asarray(given, dtype=np.float32)
+            # In single precision, for half the memory: no embedding is more precise.
+            vectors = np.asarray(embedded, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise DataError(
                 f"embed must return a vector of numbers for each text: {error}"
@@ -138,21 +138,20 @@ def _embedder(embed: Callable[[list[str]], Any], batch_size: int, cache_size: in
 
 
 def as_embedder(embed: Callable[[list[str]], Any] | Embedder) -> Embedder:
-    """An embedding function with a cache; one that has one is shared."""
+    """An `Embedder` of the function, or the one that is passed in."""
     return embed if isinstance(embed, Embedder) else Embedder(embed)
 
 
 @persistent("UnitVectors", fields=("embedder", "_words"), fitted=("_centre",))
 class UnitVectors:
-    """Vectors of length 1 whose product says how alike two texts are.
+    """Vectors of length 1 whose product is the similarity of two texts.
 
-    They are centred first: what all queries have in common tells none from another, and most
-    embeddings have a large part of it. A text of which nothing is known has the zero vector, which
-    is like no other.
+    They are centred before: most embeddings have a large part that is common to all queries, and
+    tells none from another. A text of which nothing is known has the zero vector, similar to none.
 
     Args:
-        embed: list of n texts to n vectors, or None for the TF-IDF of the words, of low rank.
-        seed: of that.
+        embed: list of n texts to n vectors, or None for a low-rank TF-IDF of the words.
+        seed: of the TF-IDF.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class UnitVectors:
         self._words = QueryFeatures(components=_COMPONENTS, seed=seed)
 
     def fit(self, texts: Sequence[str]) -> UnitVectors:
-        """Learns the centre, and the words."""
+        """Learns the centre, and the words where there is no `embed`."""
         if self.embedder is None:
             self._words.fit(texts)
         raw = self._raw(texts)
@@ -176,8 +175,9 @@ class UnitVectors:
         centred = np.where(raw.any(axis=1, keepdims=True), raw - self._centre, 0.0)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         # At the centre itself only rounding is left, which has no direction.
-        some = length > _ROUNDING * np.linalg.norm(raw, axis=1, keepdims=True)
-        return np.asarray(np.where(some, centred / np.where(some, length, 1.0), 0.0))
+        has_direction = length > _ROUNDING * np.linalg.norm(raw, axis=1, keepdims=True)
+        unit = centred / np.where(has_direction, length, 1.0)
+        return np.asarray(np.where(has_direction, unit, 0.0))
 
     def _raw(self, texts: Sequence[str]) -> FloatArray:
         if self.embedder is None:

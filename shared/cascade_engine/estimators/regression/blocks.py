@@ -1,4 +1,8 @@
-"""Logistic regression on blocks of features, any of which may be unknown."""
+"""Logistic regression on blocks of features, any of which may be unknown.
+
+A block is what one signal says, of shape (n, d_b): a row with a NaN is unknown as a whole. A
+*pattern* says which of the blocks are known, or used.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from cascade_engine.estimators.regression.logistic import (
     Logistic,
     cross_logit,
     fit_logistic,
+    fold_masks,
     log_loss,
     logit,
 )
@@ -23,10 +28,10 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
 
-#: Inverse penalties that are tried.
+#: Inverse penalties to choose from.
 _STRENGTHS = (0.003, 0.03, 0.3, 3.0)
-#: So many rows at least must know a set of blocks for a regression on it.
-_FEWEST = 10
+#: The fewest rows that a pattern's regression is fitted on.
+_FEWEST_ROWS = 10
 
 Pattern: TypeAlias = "tuple[bool, ...]"
 
@@ -36,47 +41,46 @@ Pattern: TypeAlias = "tuple[bool, ...]"
 class BlockLogistic:
     """A regression for every set of blocks that may be known together.
 
-    A coefficient makes sense only beside the others it was fitted with: where a block is unknown
-    no value can be put in its place without saying something. So its rows have regressions of their
-    own, on what is known.
+    A coefficient makes sense only beside the others that it was fitted with, and any value in the
+    place of an unknown block would say something. So rows with an unknown block have regressions of
+    their own, on the blocks that are known.
 
     Attributes:
         prior: log-odds where no block is known.
-        fits: regressions, by which blocks they use.
+        fits: regressions by pattern, the blocks that they use.
     """
 
     prior: float
     fits: Mapping[Pattern, Logistic]
 
     def logit(self, blocks: Sequence[FloatArray]) -> FloatArray:
-        """Log-odds of n rows; blocks of shape (n, d_b), a row with a NaN is unknown."""
-        known = _known(blocks)
-        out = np.full(len(known), self.prior)
-        for pattern in {tuple(row) for row in known.tolist()}:
-            rows = (known == pattern).all(axis=1)
+        """Log-odds of n rows, shape (n,)."""
+        table = _known(blocks)
+        log_odds = np.full(len(table), self.prior)
+        for pattern in {tuple(row) for row in table.tolist()}:
+            rows = (table == pattern).all(axis=1)
             used = self._usable(pattern)
             if used is not None:
-                out[rows] = self.fits[used].logit(_joined(blocks, used, rows))
-        return out
+                log_odds[rows] = self.fits[used].logit(_joined(blocks, used, rows))
+        return log_odds
 
     def logit_one(self, blocks: Sequence[Sequence[float]]) -> float:
-        """The same for one row: of each block the d_b numbers."""
-        known = tuple([not any(map(math.isnan, block)) for block in blocks])
-        used = self._usable(known)
+        """`logit` of one row: d_b plain numbers for each block."""
+        # A list inside `tuple` is quicker than a generator.
+        used = self._usable(tuple([not any(map(math.isnan, block)) for block in blocks]))
         if used is None:
             return self.prior
         return self.fits[used].logit_one([x for block in compress(blocks, used) for x in block])
 
     def _usable(self, pattern: Pattern) -> Pattern | None:
-        """The regression on the most of the blocks known."""
+        """Of the regressions that use only blocks known in a pattern, the one that uses most."""
         if pattern in self.fits:
             return pattern
-        within = [
-            p
-            for p in self.fits
-            if all(has or not uses for has, uses in zip(pattern, p, strict=True))
-        ]
-        return max(within, key=sum, default=None)
+
+        def is_usable(fit: Pattern) -> bool:
+            return all(is_known or not uses for is_known, uses in zip(pattern, fit, strict=True))
+
+        return max(filter(is_usable, self.fits), key=sum, default=None)
 
 
 def fit_few(
@@ -84,11 +88,11 @@ def fit_few(
 ) -> tuple[list[BlockLogistic], FloatArray]:
     """One fit for each of k models on few features, all out-of-fold estimates of the label.
 
-    With so few parameters the fits may see the rows that they are used on. Crossing them would do
-    harm: the intercept of a fold's fit leans against that fold's labels.
+    With so few parameters a fit may see the rows that it is used on. Cross-fitting would do harm:
+    without a fold's labels, the intercept leans against them.
 
     Args:
-        blocks: for each model its blocks, of shape (n, d_b).
+        blocks: for each model its blocks.
         labels: shape (n, k), in [0, 1].
 
     Returns:
@@ -104,15 +108,15 @@ def fit_blocks(
     """One fit for each of k models, under the penalty that serves all together best.
 
     Args:
-        blocks: for each model its blocks, of shape (n, d_b).
+        blocks: for each model its blocks.
         labels: shape (n, k), in [0, 1].
         folds: number of each row's fold, shape (n,).
-        rising: number of first features that may not count against the label, see `fit_logistic`.
+        rising: number of first features whose slopes may not be negative, see `fit_logistic`.
 
     Returns:
         The fits, and out-of-fold log-odds of shape (n, k).
     """
-    tried = {
+    log_odds = {
         strength: np.column_stack(
             [
                 _cross(own, y, folds, strength, rising)
@@ -121,9 +125,9 @@ def fit_blocks(
         )
         for strength in _STRENGTHS
     }
-    best = min(tried, key=lambda strength: log_loss(tried[strength], labels))
+    best = min(log_odds, key=lambda strength: log_loss(log_odds[strength], labels))
     fits = [_fit(own, y, best, rising) for own, y in zip(blocks, labels.T, strict=True)]
-    return fits, tried[best]
+    return fits, log_odds[best]
 
 
 def _fit(
@@ -132,11 +136,11 @@ def _fit(
     known = _known(blocks)
     fits = {}
     for pattern in _patterns(known):
-        rows = _knowing(known, pattern)
-        if any(pattern) and rows.sum() >= _FEWEST:
+        rows = np.asarray(known[:, np.asarray(pattern)].all(axis=1))
+        if any(pattern) and rows.sum() >= _FEWEST_ROWS:
             x = _joined(blocks, pattern, rows)
             fits[pattern] = fit_logistic(x, labels[rows], strength=strength, rising=rising)
-    return BlockLogistic(_prior(labels), fits)
+    return BlockLogistic(float(logit((labels.sum() + 1) / (len(labels) + 2))), fits)
 
 
 def _cross(
@@ -146,38 +150,29 @@ def _cross(
     strength: float,
     rising: int,
 ) -> FloatArray:
-    """Out-of-fold log-odds, each row by the regression on what is known of it."""
+    """Out-of-fold log-odds, each row by the regression on the blocks that are known of it."""
     if not np.isnan(np.concatenate([block.ravel() for block in blocks])).any():
         return cross_logit(np.hstack(blocks), labels, folds, strength=strength, rising=rising)
-    out = np.empty(len(labels))
-    for fold in np.unique(folds):
-        held = folds == fold
-        rest = _fit([block[~held] for block in blocks], labels[~held], strength, rising)
-        out[held] = rest.logit([block[held] for block in blocks])
-    return out
-
-
-def _prior(labels: FloatArray) -> float:
-    return float(logit((labels.sum() + 1) / (len(labels) + 2)))
+    log_odds = np.empty(len(labels))
+    for rows in fold_masks(folds):
+        fit = _fit([block[~rows] for block in blocks], labels[~rows], strength, rising)
+        log_odds[rows] = fit.logit([block[rows] for block in blocks])
+    return log_odds
 
 
 def _known(blocks: Sequence[FloatArray]) -> BoolArray:
+    """Which of b blocks are known in each row, shape (n, b)."""
     return np.column_stack([~np.isnan(block).any(axis=1) for block in blocks])
 
 
-def _knowing(known: BoolArray, pattern: Pattern) -> BoolArray:
-    """Rows of which at least those blocks are known."""
-    return np.asarray(known[:, np.asarray(pattern)].all(axis=1))
-
-
 def _patterns(known: BoolArray) -> list[Pattern]:
-    """Sets of blocks met in the data, and those with one block less: it may come to lack."""
-    met = {tuple(row) for row in known.tolist()}
-    for pattern in list(met):
-        met |= {(*pattern[:i], False, *pattern[i + 1 :]) for i in range(len(pattern))}
-    return sorted(met)
+    """Patterns of the data, and those with one block less, which a later row may lack."""
+    patterns = {tuple(row) for row in known.tolist()}
+    for pattern in list(patterns):
+        patterns |= {(*pattern[:i], False, *pattern[i + 1 :]) for i in range(len(pattern))}
+    return sorted(patterns)
 
 
 def _joined(blocks: Sequence[FloatArray], pattern: Pattern, rows: BoolArray) -> FloatArray:
-    used = [block[rows] for block, uses in zip(blocks, pattern, strict=True) if uses]
-    return np.hstack(used)
+    """Features of some rows: the blocks that a pattern uses, side by side."""
+    return np.hstack([block[rows] for block in compress(blocks, pattern)])

@@ -1,4 +1,4 @@
-"""Quality by logistic regression on features of the query, with a penalty that is learned."""
+"""Quality by logistic regression on features of the query's text; the penalty is learned."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.errors import ConfigurationError
+from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.regression.logistic import (
+    CONSTANT,
     MOST,
-    _solve,
     expit,
     expit_one,
+    fold_masks,
     group_folds,
     log_loss,
     logit,
     one_thread,
+    solve_logistic,
 )
 from cascade_engine.storage.registry import persistent
 
@@ -32,22 +34,19 @@ if TYPE_CHECKING:
     from cascade_engine.core.records import Query
     from cascade_engine.data.dataset import CascadeDataset
 
-__all__ = ["STRENGTHS", "RegressionEstimator", "Regressions", "TextFeatures"]
-
 #: Inverse penalties that are tried, scikit-learn's `C`.
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-#: A shared space as a whole varies as much as so many features with a scale of their own.
+#: All columns of a shared space together are scaled to the variance of so many other features.
 _SPACE_VARIANCE = 9.0
-_CONSTANT = 1e-9
 
 
 class TextFeatures(Protocol):
     """Features learned from texts alone.
 
     Attributes:
-        space: the columns that are coordinates in one space and share one scale: direction by
-            direction, its noise would be blown up to the size of what matters. Any other feature
-            has a scale of its own.
+        space: the columns that are coordinates in one space, such as principal components, and
+            share one scale: each scaled by itself, directions that are mere noise would grow to the
+            size of those that matter. Any other feature has a scale of its own.
     """
 
     space: slice
@@ -63,7 +62,13 @@ class TextFeatures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is regressed: features (n, d), qualities (n, k), and the features' shared space."""
+    """The data of a regression.
+
+    Attributes:
+        features: shape (n, d).
+        quality: shape (n, k).
+        space: columns of the features that share a scale, see `TextFeatures`.
+    """
 
     features: FloatArray
     quality: FloatArray
@@ -77,9 +82,9 @@ class Table:
         """What counts as one unit of each feature, shape (d,)."""
         variance = self.features.var(axis=0)
         variance[self.space] = variance[self.space].sum() / _SPACE_VARIANCE
-        # A column that is constant but for rounding carries nothing: scaled up it would be noise.
+        # As in `standards`, a column that is constant but for rounding is left as it is.
         size = np.abs(self.features).max(axis=0)
-        return np.where(variance > (_CONSTANT * (1 + size)) ** 2, np.sqrt(variance), 1.0)
+        return np.where(variance > (CONSTANT * (1 + size)) ** 2, np.sqrt(variance), 1.0)
 
 
 @persistent("Regressions")
@@ -87,7 +92,8 @@ class Table:
 class Regressions:
     """k logistic regressions on the same d features, predicted at once.
 
-    As a `Logistic` does, they take a feature outside what was seen as the nearest seen.
+    Like a `Logistic` they do not extrapolate; attributes as there, with `coef` of shape (d, k) and
+    `intercept` of shape (k,).
     """
 
     low: FloatArray
@@ -97,7 +103,7 @@ class Regressions:
 
     @classmethod
     def fit(cls, table: Table, strength: float) -> Regressions:
-        """One for each column of qualities; `strength` is scikit-learn's `C`."""
+        """Fits one for each column of qualities; `strength` is scikit-learn's `C`."""
         mean, scale = table.features.mean(axis=0), table.scale()
         x = (table.features - mean) / scale
         fits = [_fit_one(x, labels, strength) for labels in table.quality.T]
@@ -114,11 +120,11 @@ class Regressions:
         return [min(max(x, -MOST), MOST) for x in self._line(features).tolist()]
 
     def _line(self, features: FloatArray) -> FloatArray:
-        seen = np.minimum(np.maximum(features, self.low), self.high)
-        return np.asarray(seen @ self.coef + self.intercept)
+        within = np.minimum(np.maximum(features, self.low), self.high)
+        return np.asarray(within @ self.coef + self.intercept)
 
     def loss(self, table: Table) -> float:
-        """Log loss, summed over rows and mean over models."""
+        """Log loss, summed over rows and averaged over models."""
         return log_loss(self.logit(table.features), table.quality) * len(table.quality)
 
 
@@ -128,43 +134,45 @@ def _fit_one(x: FloatArray, labels: FloatArray, strength: float) -> tuple[FloatA
         return np.zeros(x.shape[1]), float(logit((labels.sum() + 1) / (len(labels) + 2)))
     if not x.any():
         return np.zeros(x.shape[1]), float(logit(labels.mean()))
-    return _solve(x, labels, strength)
+    return solve_logistic(x, labels, strength)
 
 
 def best_strength(table: Table, folds: IntArray, strengths: Sequence[float]) -> float:
-    """The penalty under which the models together predict held-out labels best.
+    """The strength under which all k regressions together predict held-out labels best.
 
-    The strongest one where there is but one fold, and the strongest of equals.
+    The first, for the strongest penalty, where there is but one fold; and the first of equals.
     """
     loss = np.zeros(len(strengths))
-    for fold in np.unique(folds):
-        held = folds == fold
-        if not held.all():
-            loss += [Regressions.fit(table.at(~held), s).loss(table.at(held)) for s in strengths]
+    for rows in fold_masks(folds):
+        if not rows.all():
+            loss += [Regressions.fit(table.at(~rows), s).loss(table.at(rows)) for s in strengths]
     return strengths[int(loss.argmin())]
 
 
-def cross_logit(table: Table, folds: IntArray, strengths: Sequence[float]) -> FloatArray:
+def nested_cross_validation(
+    table: Table, folds: IntArray, strengths: Sequence[float]
+) -> FloatArray:
     """Log-odds of each row by a fit on the other folds, its penalty chosen there too; (n, k).
 
-    The penalty for a fold is chosen by cross-validation over the others, by fits that leave out two
-    folds: each serves both. Where there are only two nothing is left to choose by, and the
-    strongest penalty is taken; where there is one, nothing to learn from, and all is NaN.
+    The penalty for a fold is chosen by cross-validation over the other folds. The fits for that
+    leave out two folds, so each serves for both of them. Of two folds none is left to choose by,
+    and the strongest penalty is taken; of one none is left to learn from, and all is NaN.
     """
-    held = [folds == fold for fold in np.unique(folds)]
-    out = np.full(table.quality.shape, np.nan)
-    if len(held) == 1:
-        return out
-    loss = np.zeros((len(strengths), len(held)))
-    for i, j in combinations(range(len(held)), 2) if len(held) > 2 else ():  # noqa: PLR2004
-        rest = table.at(~(held[i] | held[j]))
+    masks = fold_masks(folds)
+    log_odds = np.full(table.quality.shape, np.nan)
+    if len(masks) == 1:
+        return log_odds
+    loss = np.zeros((len(strengths), len(masks)))
+    for i, j in combinations(range(len(masks)), 2) if len(masks) > 2 else ():  # noqa: PLR2004
+        rest = table.at(~(masks[i] | masks[j]))
         for row, strength in zip(loss, strengths, strict=True):
             fit = Regressions.fit(rest, strength)
-            row[i] += fit.loss(table.at(held[j]))
-            row[j] += fit.loss(table.at(held[i]))
-    for rows, best in zip(held, loss.argmin(axis=0).tolist(), strict=True):
-        out[rows] = Regressions.fit(table.at(~rows), strengths[best]).logit(table.features[rows])
-    return out
+            row[i] += fit.loss(table.at(masks[j]))
+            row[j] += fit.loss(table.at(masks[i]))
+    for rows, best in zip(masks, loss.argmin(axis=0).tolist(), strict=True):
+        fit = Regressions.fit(table.at(~rows), strengths[best])
+        log_odds[rows] = fit.logit(table.features[rows])
+    return log_odds
 
 
 class RegressionEstimator(ExAnteEstimator):
@@ -174,7 +182,7 @@ class RegressionEstimator(ExAnteEstimator):
     predict held-out labels best.
 
     Args:
-        features: how texts become features; it is copied, and the copy fitted.
+        features: how texts become features; a copy of it is fitted.
         strengths: inverse penalties to choose from, scikit-learn's `C`.
         folds: of the cross-validation; fewer are used when there are fewer distinct queries.
         seed: of the folds.
@@ -224,20 +232,21 @@ class RegressionEstimator(ExAnteEstimator):
         return expit(self._regressions.logit(features))
 
     def predict_one(self, query: Query) -> list[float]:
-        """The same for one query, by the same regressions on a single row."""
+        """`predict` for one query; the regressions take its row as it is."""
+        if type(self).predict is not RegressionEstimator.predict:
+            return super().predict_one(query)
         features = self._features([query])[0]
         return [expit_one(x) for x in self._regressions.logit_one(features)]
 
     def _features(self, queries: Sequence[Query]) -> FloatArray:
-        if not hasattr(self, "models_"):
-            raise NotFittedError(f"{type(self).__name__} has not been fitted: call fit first")
+        check_fitted(self, "models_")
         return self._learned.transform([query.text for query in queries])
 
     def cross_predict(self, data: CascadeDataset, folds: IntArray) -> FloatArray:
         """As `ExAnteEstimator.cross_predict`, with features learned once: they see no labels."""
         with one_thread():
             _, table = self._learn(data)
-            return expit(cross_logit(table, folds, self.strengths))
+            return expit(nested_cross_validation(table, folds, self.strengths))
 
     def _learn(self, data: CascadeDataset) -> tuple[TextFeatures, Table]:
         texts = [query.text for query in data.queries]
