@@ -293,27 +293,23 @@ class Decoder(ValueDecoder):
                 f"supply gives {sorted(self.unused)}, which this router does not ask for"
             )
 
-    def _tag(self, node: dict[str, Any], place: str) -> str | None:
-        tag = next((key for key in node if key.startswith("$")), None)
-        others = {"version", "state"} if tag == "$class" else set()
-        if tag is not None and (tag not in self._readers or set(node) - {tag} != others):
-            raise PersistenceError(
-                f"{place} is marked {sorted(node)}, which is not known: {_NEWER}"
-            )
-        return tag
-
-    def _tagged(self, tag: str, node: dict[str, Any], place: str) -> Any:
-        # A class has its version and state beside its tag.
-        value = self._readers[tag](node if tag == "$class" else node[tag], place)
-        if tag in _SHARED:
-            self._objects[place] = value
-        return value
-
     def _list(self, nodes: Any, place: str) -> list[Any]:
         return [self.decode(node, f"{place}[{i}]") for i, node in enumerate(_checked(nodes, list))]
 
-    def _mapping(self, node: dict[str, Any], place: str) -> dict[str, Any]:
-        return {key: self.decode(item, f"{place}[{key!r}]") for key, item in node.items()}
+    def _mapping(self, node: dict[str, Any], place: str) -> Any:
+        tag = next((key for key in node if key.startswith("$")), None)
+        if tag is None:
+            return {key: self.decode(item, f"{place}[{key!r}]") for key, item in node.items()}
+        others = {"version", "state"} if tag == "$class" else set()
+        if tag not in self._readers or node.keys() - {tag} != others:
+            raise PersistenceError(
+                f"{place} is marked {sorted(node)}, which is not known: {_NEWER}"
+            )
+        # A class has its version and state beside its tag.
+        value = self._readers[tag](node if others else node[tag], place)
+        if tag in _SHARED:
+            self._objects[place] = value
+        return value
 
     def _pairs(self, nodes: Any, place: str) -> dict[Any, Any]:
         pairs = [(self.decode(key, place), item) for key, item in _checked(nodes, list)]

@@ -34,7 +34,7 @@ _TAGS = frozenset({"$float", "$tuple", "$items"})
 class ValueEncoder:
     """Writes values as JSON values."""
 
-    def encode(self, value: Any, place: str) -> Any:
+    def encode(self, value: Any, place: str = "a value") -> Any:
         """A value as JSON values.
 
         Args:
@@ -102,47 +102,27 @@ class ValueDecoder:
             return self._list(node, place)
         if not isinstance(node, dict):
             return node
-        tag = self._tag(node, place)
-        return self._mapping(node, place) if tag is None else self._tagged(tag, node, place)
-
-    def _tag(self, node: dict[str, Any], place: str) -> str | None:
-        """The tag of an object that is written in place of another value."""
-        del place
-        key = next(iter(node)) if len(node) == 1 else None
-        return key if key in self._readers else None
-
-    def _tagged(self, tag: str, node: dict[str, Any], place: str) -> Any:
-        return self._readers[tag](node[tag], place)
+        return self._mapping(node, place)
 
     def _list(self, nodes: Any, place: str) -> list[Any]:
         return [self.decode(node, place) for node in nodes]
 
-    def _mapping(self, node: dict[str, Any], place: str) -> dict[str, Any]:
+    def _mapping(self, node: dict[str, Any], place: str) -> Any:
+        """A mapping, or what an object with one tag stands for."""
+        if len(node) == 1:
+            ((tag, content),) = node.items()
+            if tag in self._readers:
+                return self._readers[tag](content, place)
         return {key: self.decode(item, place) for key, item in node.items()}
 
     def _pairs(self, nodes: Any, place: str) -> dict[Any, Any]:
         return {self.decode(key, place): self.decode(item, place) for key, item in nodes}
 
 
-_ENCODER, _DECODER = ValueEncoder(), ValueDecoder()
-
-
-def value_to_json(value: Any, place: str = "a value") -> Any:
-    """A free value, such as a reference or a tool's schema, as JSON values.
-
-    Args:
-        value: None, a truth value, number or text, or a list, tuple or mapping of such.
-        place: what it is, for errors.
-
-    Raises:
-        DataError: it holds something else.
-    """
-    return _ENCODER.encode(value, place)
-
-
-def value_from_json(node: Any) -> Any:
-    """The value that `value_to_json` wrote."""
-    return _DECODER.decode(node)
+#: A free value, such as a reference or a tool's schema, as JSON values; see `ValueEncoder.encode`.
+value_to_json = ValueEncoder().encode
+#: The value that `value_to_json` wrote.
+value_from_json = ValueDecoder().decode
 
 
 def json_line(value: Any) -> bytes:
