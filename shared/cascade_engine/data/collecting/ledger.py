@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine.core.checks import is_whole
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger", "Progress", "Request", "samples_by_model"]
 
+_BAR = "{percentage:3.0f}%|{bar}| "
 _LINE = "{n_fmt}/{total_fmt} calls{postfix}, {remaining} left"
 _REDRAW = 0.2  # seconds
 
@@ -65,20 +67,18 @@ class Progress:
         show: bool | Callable[[str], object],  # noqa: FBT001  passed on
     ) -> None:
         self._bar: Any = None
-        options: dict[str, Any] = {
-            "total": total,
-            "initial": done,
-            "mininterval": _REDRAW,
-            "smoothing": 0,
-        }
+        calls: dict[str, Any] = {"total": total, "initial": done, "mininterval": _REDRAW}
         if callable(show):
             from tqdm import tqdm  # noqa: PLC0415  an import of the engine does without
 
-            self._bar = tqdm(**options, miniters=1, bar_format=_LINE, file=_LineFile(show))
-        elif show and (_is_terminal() or _has_widgets()):
+            lines: Any = SimpleNamespace(  # as much of a file as tqdm writes to
+                write=lambda text: text.strip() and show(text.strip()), flush=lambda: None
+            )
+            self._bar = tqdm(**calls, smoothing=0, miniters=1, bar_format=_LINE, file=lines)
+        elif show and _is_watched():
             from tqdm.auto import tqdm  # noqa: PLC0415
 
-            self._bar = tqdm(**options, bar_format=f"{{percentage:3.0f}}%|{{bar}}| {_LINE}")
+            self._bar = tqdm(**calls, smoothing=0, bar_format=f"{_BAR}{_LINE}")
 
     def advance(self, failed: int, cost: float) -> None:
         """Counts one more call, and shows where things stand unless that was just shown."""
@@ -93,25 +93,10 @@ class Progress:
             self._bar.close()
 
 
-class _LineFile:
-    """What tqdm writes to, so that a function is given each line."""
-
-    def __init__(self, tell: Callable[[str], object]) -> None:
-        self._tell = tell
-
-    def write(self, text: str) -> None:
-        if line := text.strip():
-            self._tell(line)
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
-
-
-def _is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
-def _has_widgets() -> bool:
+def _is_watched() -> bool:
+    """Whether standard error is a terminal, or there is a notebook that can show widgets."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
     return "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
 
 

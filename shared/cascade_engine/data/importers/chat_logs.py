@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from cascade_engine.core.prices import Charge
     from cascade_engine.data.collecting.journal import CallResult
 
-__all__ = ["LoggedCalls", "get", "message_of", "query_of", "text_of", "tools_of"]
+__all__ = ["LoggedCalls", "dig", "message_of", "query_of", "text_of", "tools_of"]
 
 #: Roles of users, by the tools that log them.
 _USERS = frozenset({"user", "human", "HumanMessage", "HumanMessageChunk"})
 
 
-def get(holder: Any, *path: str) -> Any:
+def dig(holder: Any, *path: str) -> Any:
     """A value deep inside mappings and objects; None where the path ends early."""
     for key in path:
         holder = holder.get(key) if isinstance(holder, Mapping) else getattr(holder, key, None)
@@ -31,7 +31,7 @@ def get(holder: Any, *path: str) -> Any:
 def message_of(value: Any) -> Any:
     """A message out of the envelope that LangChain may have put it in: `kwargs` or `data`."""
     for envelope in ("kwargs", "data"):
-        inner = get(value, envelope)
+        inner = dig(value, envelope)
         if isinstance(inner, Mapping):
             return inner
     return value
@@ -43,7 +43,7 @@ def text_of(content: Any) -> str:
         return content
     if isinstance(content, Sequence):
         return "".join(
-            part if isinstance(part, str) else get(part, "text") or "" for part in content
+            part if isinstance(part, str) else dig(part, "text") or "" for part in content
         )
     return ""
 
@@ -53,7 +53,7 @@ def query_of(messages: Sequence[Any], tools: Any = None, schema: Any = None) -> 
 
     The last message of a user is the question; without one, the last message of all.
     """
-    turns = [(_role(message), text_of(get(message_of(message), "content"))) for message in messages]
+    turns = [(_role(message), text_of(dig(message_of(message), "content"))) for message in messages]
     questions = [text for role, text in turns if role in _USERS] or [text for _, text in turns]
     text = questions[-1] if questions else ""
     query = Query(text, sum(len(t) for _, t in turns) - len(text), tools_of(tools), schema)
@@ -64,7 +64,7 @@ def tools_of(entries: Any) -> tuple[Mapping[str, Any], ...]:
     """Tools as `Query` has them, out of the envelope that OpenAI's format puts them in."""
     if not isinstance(entries, Sequence):
         return ()
-    return tuple(get(entry, "function") or entry for entry in entries if isinstance(entry, Mapping))
+    return tuple(dig(entry, "function") or entry for entry in entries if isinstance(entry, Mapping))
 
 
 class LoggedCalls:
@@ -112,6 +112,6 @@ class LoggedCalls:
 
 def _role(message: Any) -> str:
     inner = message_of(message)
-    path = get(message, "id")  # of the class, in LangChain's envelope
+    path = dig(message, "id")  # of the class, in LangChain's envelope
     class_name = path[-1] if isinstance(path, list) and path else None
-    return str(get(inner, "role") or get(inner, "type") or get(message, "type") or class_name or "")
+    return str(dig(inner, "role") or dig(inner, "type") or dig(message, "type") or class_name or "")

@@ -15,7 +15,7 @@ from cascade_engine.answers.provider_reports import (
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer
 from cascade_engine.data.collecting.journal import CallFailure
-from cascade_engine.data.importers.chat_logs import LoggedCalls, get, message_of, query_of, text_of
+from cascade_engine.data.importers.chat_logs import LoggedCalls, dig, message_of, query_of, text_of
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ def read_langsmith(
     """
     calls, scores = LoggedCalls(), dict[tuple[str, str, str], float]()
     for run in runs:
-        if model is None and get(run, "run_type") not in (None, "llm"):
+        if model is None and dig(run, "run_type") not in (None, "llm"):
             continue
         name = model(run) if model else _model_of(run)
         if not name:
             raise DataError(
-                f"run {get(run, 'id')} does not say which model ran (extra.metadata.ls_model_name):"
+                f"run {dig(run, 'id')} does not say which model ran (extra.metadata.ls_model_name):"
                 " pass model=function of a run, or leave such runs out"
             )
         query, key = _question_of(run, question)
         calls.add(key, query, name, _run_result(run, answer))
-        calls.ids.setdefault(key, str(get(run, "reference_example_id") or key))
+        calls.ids.setdefault(key, str(dig(run, "reference_example_id") or key))
         for subject, score in _feedback(run).items():
             # The first run counts, since its answer is the one that is labelled.
             scores.setdefault((subject, key, name), score)
@@ -89,84 +89,84 @@ def read_langsmith(
 
 
 def _model_of(run: Any) -> str | None:
-    extra = get(run, "extra")
+    extra = dig(run, "extra")
     name = (
-        get(extra, "metadata", "ls_model_name")
-        or get(extra, "invocation_params", "model")
-        or get(extra, "invocation_params", "model_name")
+        dig(extra, "metadata", "ls_model_name")
+        or dig(extra, "invocation_params", "model")
+        or dig(extra, "invocation_params", "model_name")
     )
     return str(name) if name else None
 
 
 def _question_of(run: Any, question: Callable[[Any], str] | None) -> tuple[Query, str]:
-    inputs = get(run, "inputs")
-    messages = get(inputs, "messages")
+    inputs = dig(run, "inputs")
+    messages = dig(inputs, "messages")
     if question is None and isinstance(messages, list) and messages:
         inner = messages[0] if isinstance(messages[0], list) else messages
-        return query_of(inner, get(run, "extra", "invocation_params", "tools"))
+        return query_of(inner, dig(run, "extra", "invocation_params", "tools"))
     text = question(inputs) if question else _only_text(inputs, _QUESTION, "prompts")
     if not isinstance(text, str):
         raise DataError(
-            f"no question is found in the inputs of run {get(run, 'id')}: pass question=function "
+            f"no question is found in the inputs of run {dig(run, 'id')}: pass question=function "
             "of a run's inputs"
         )
     return query_of([{"role": "user", "content": text}])
 
 
 def _run_result(run: Any, answer: Callable[[Any], str] | None) -> Answer | CallFailure:
-    if get(run, "error"):
-        return CallFailure(str(get(run, "error")))
-    outputs = get(run, "outputs")
-    generation = _first(_first(get(outputs, "generations"))) or _first(get(outputs, "choices"))
+    if dig(run, "error"):
+        return CallFailure(str(dig(run, "error")))
+    outputs = dig(run, "outputs")
+    generation = _first(_first(dig(outputs, "generations"))) or _first(dig(outputs, "choices"))
     # The outputs are often the message itself.
-    itself = outputs if get(outputs, "role") else {}
-    message = message_of(get(generation, "message") or get(outputs, "message") or itself)
+    itself = outputs if dig(outputs, "role") else {}
+    message = message_of(dig(generation, "message") or dig(outputs, "message") or itself)
     text = answer(outputs) if answer else _answer_text(outputs, generation, message)
     if not isinstance(text, str):
         raise DataError(
-            f"no answer is found in the outputs of run {get(run, 'id')}: pass answer=function of "
+            f"no answer is found in the outputs of run {dig(run, 'id')}: pass answer=function of "
             "a run's outputs"
         )
-    reports = [get(message, "response_metadata"), get(generation, "generation_info"), generation]
+    reports = [dig(message, "response_metadata"), dig(generation, "generation_info"), generation]
     return Answer(
         text,
         next(filter(None, map(token_logprobs, reports)), None),
         _usage_of(run, message),
-        _number(get(run, "total_cost")),
+        _number(dig(run, "total_cost")),
         _seconds(run),
         next(filter(None, map(finish_reason, reports)), None),
-        tool_calls(get(message, "tool_calls")),
+        tool_calls(dig(message, "tool_calls")),
     )
 
 
 def _answer_text(outputs: Any, generation: Any, message: Any) -> str | None:
-    for content in (get(message, "content"), get(generation, "text")):
+    for content in (dig(message, "content"), dig(generation, "text")):
         if content is not None:
             return str(text_of(content))
     # A message that only calls tools has no text: the other texts of its run are no answer.
-    return "" if get(message, "tool_calls") else _only_text(outputs, _ANSWER)
+    return "" if dig(message, "tool_calls") else _only_text(outputs, _ANSWER)
 
 
 def _usage_of(run: Any, message: Any) -> Any:
     counts = {
-        "input_tokens": get(run, "prompt_tokens"),
-        "output_tokens": get(run, "completion_tokens"),
-        "total_tokens": get(run, "total_tokens"),
-        "input_token_details": get(run, "prompt_token_details"),
-        "output_token_details": get(run, "completion_token_details"),
+        "input_tokens": dig(run, "prompt_tokens"),
+        "output_tokens": dig(run, "completion_tokens"),
+        "total_tokens": dig(run, "total_tokens"),
+        "input_token_details": dig(run, "prompt_token_details"),
+        "output_token_details": dig(run, "completion_token_details"),
     }
-    return token_usage(get(message, "usage_metadata")) or token_usage(counts)
+    return token_usage(dig(message, "usage_metadata")) or token_usage(counts)
 
 
 def _feedback(run: Any) -> dict[str, float]:
     """The mean score by key, from `feedback_stats`, or from records of single scores."""
-    stats = get(run, "feedback_stats") or {}
-    means = {key: _number(get(summary, "avg")) for key, summary in stats.items()}
+    stats = dig(run, "feedback_stats") or {}
+    means = {key: _number(dig(summary, "avg")) for key, summary in stats.items()}
     single: dict[str, list[float]] = {}
-    for record in get(run, "feedback") or ():
-        score = _number(get(record, "score"))
+    for record in dig(run, "feedback") or ():
+        score = _number(dig(record, "score"))
         if score is not None:
-            single.setdefault(str(get(record, "key")), []).append(score)
+            single.setdefault(str(dig(record, "key")), []).append(score)
     means |= {key: sum(scores) / len(scores) for key, scores in single.items()}
     return {key: mean for key, mean in means.items() if mean is not None}
 
@@ -198,7 +198,7 @@ def _number(value: Any) -> float | None:
 
 
 def _seconds(run: Any) -> float | None:
-    start, end = _time(get(run, "start_time")), _time(get(run, "end_time"))
+    start, end = _time(dig(run, "start_time")), _time(dig(run, "end_time"))
     try:
         return None if start is None or end is None else (end - start).total_seconds()
     except TypeError:  # one with a time zone and one without

@@ -14,7 +14,7 @@ from cascade_engine.answers.provider_reports import (
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer
 from cascade_engine.data.collecting.journal import CallFailure
-from cascade_engine.data.importers.chat_logs import LoggedCalls, get, query_of, text_of
+from cascade_engine.data.importers.chat_logs import LoggedCalls, dig, query_of, text_of
 from cascade_engine.errors import DataError
 from cascade_engine.storage.files import read_lines
 
@@ -55,25 +55,25 @@ def read_openai_batches(
     for input_lines, output_lines in batches:
         outputs = _by_id(output_lines)
         for name, line in _by_id(input_lines).items():
-            body = get(line, "body")
-            messages = get(body, "messages")
-            if not messages or not get(body, "model"):
+            body = dig(line, "body")
+            messages = dig(body, "messages")
+            if not messages or not dig(body, "model"):
                 raise DataError(
                     f"request {name!r} has no body with a model and messages: only batches of chat "
                     "completions can be read"
                 )
-            schema = get(body, "response_format", "json_schema", "schema")
-            query, key = query_of(messages, get(body, "tools"), schema)
+            schema = dig(body, "response_format", "json_schema", "schema")
+            query, key = query_of(messages, dig(body, "tools"), schema)
             calls.ids.setdefault(key, name)
             for result in _batch_results(outputs.get(name)):
-                calls.add(key, query, str(get(body, "model")), result)
+                calls.add(key, query, str(dig(body, "model")), result)
     return calls.collection(models, samples, Charge(prices or {}, charge))
 
 
 def _by_id(lines: Any) -> dict[str, Any]:
     by_id: dict[str, Any] = {}
     for line in read_lines(Path(lines)) if isinstance(lines, (str, Path)) else lines:
-        name = get(line, "custom_id")
+        name = dig(line, "custom_id")
         if not isinstance(name, str):
             raise DataError(f"a line of a batch has no custom_id: {line!r:.80}")
         if name in by_id:
@@ -83,20 +83,20 @@ def _by_id(lines: Any) -> dict[str, Any]:
 
 
 def _batch_results(line: Any) -> list[Answer | CallFailure]:
-    body, error = get(line, "response", "body"), get(line, "error")
-    status = get(line, "response", "status_code")
-    choices = get(body, "choices")
+    body, error = dig(line, "response", "body"), dig(line, "error")
+    status = dig(line, "response", "status_code")
+    choices = dig(body, "choices")
     if line is None or error or not choices or int(status or 200) >= 400:  # noqa: PLR2004  HTTP
-        why = error or get(body, "error") or ("no choices" if line else "no line in the output")
-        return [CallFailure(f"batch: {get(why, 'message') or why}")]
+        why = error or dig(body, "error") or ("no choices" if line else "no line in the output")
+        return [CallFailure(f"batch: {dig(why, 'message') or why}")]
     # Tokens are reported for all choices together: the first stands for what they cost.
     return [
         Answer(
-            text_of(get(choice, "message", "content")),
+            text_of(dig(choice, "message", "content")),
             token_logprobs(choice),
-            token_usage(get(body, "usage")) if number == 0 else None,
+            token_usage(dig(body, "usage")) if number == 0 else None,
             finish_reason=finish_reason(choice),
-            tool_calls=tool_calls(get(choice, "message", "tool_calls")),
+            tool_calls=tool_calls(dig(choice, "message", "tool_calls")),
         )
         for number, choice in enumerate(choices)
     ]
