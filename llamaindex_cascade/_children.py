@@ -18,14 +18,20 @@ from llama_index.core.llms.llm import LLM
 
 from cascade_engine.core.retrying import Retries, is_temporary
 from cascade_engine.plugin import names
+from cascade_engine.plugin.training_data import Children
+from llamaindex_cascade._messages import RECORD
 from llamaindex_cascade._reports import Reports
 from llamaindex_cascade._requests import Request, whole_chunk
 from llamaindex_cascade._streams import LiveStream, ThreadedChunks
+from llamaindex_cascade._tracing import logged_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cascade_engine import Answer
+    from llama_index.core.base.llms.types import ChatResponse
+    from llama_index.core.llms.llm import ToolSelection
+
+    from cascade_engine import Answer, CascadeRouter, Query
     from cascade_engine.routing.advisers import Adviser
 
 R = TypeVar("R")
@@ -91,28 +97,21 @@ class Child:
             TypeError: the LLM returned something else than a response of the request's kind.
             InvalidAnswerError: it does not fit the form, or calls no tool where one is required.
         """
-        start, retries = time.perf_counter(), self._retries(request)
-        while True:
-            with retries, self._reports.keywords(streaming=False) as keywords:
-                response = self._call(request, "", keywords)
-                break
+        start = time.perf_counter()
+        response = self._response(request)
         return self._answer(request, response, time.perf_counter() - start)
 
     async def aask(self, request: Request) -> Answer:
         """The same; in a thread where the LLM has no asynchronous method of its own."""
-        if self._blocks(request.method("a")):
-            return await _in_thread(self.ask, request)
-        start, retries = time.perf_counter(), self._retries(request)
-        while True:
-            async with retries:
-                with self._reports.keywords(streaming=False) as keywords:
-                    try:
-                        response = await self._call(request, "a", keywords)
-                        break
-                    except NotImplementedError:
-                        self._is_sync = True
-                        return await _in_thread(self.ask, request)
-        return self._answer(request, response, time.perf_counter() - start)
+        if not self._blocks(request.method("a")):
+            start = time.perf_counter()
+            try:
+                response = await self._aresponse(request)
+            except NotImplementedError:
+                self._is_sync = True
+            else:
+                return self._answer(request, response, time.perf_counter() - start)
+        return await _in_thread(self.ask, request)
 
     def begin(self, request: Request) -> LiveStream:
         """Its answer as a stream that has begun to speak: till then it can be replaced."""
@@ -139,6 +138,19 @@ class Child:
         stream = await _in_thread(self.begin, request)
         stream.rest = ThreadedChunks(stream.rest)
         return stream
+
+    def _response(self, request: Request) -> Any:
+        retries = self._retries(request)
+        while True:
+            with retries, self._reports.keywords(streaming=False) as keywords:
+                return self._call(request, "", keywords)
+
+    async def _aresponse(self, request: Request) -> Any:
+        retries = self._retries(request)
+        while True:
+            async with retries:
+                with self._reports.keywords(streaming=False) as keywords:
+                    return await self._call(request, "a", keywords)
 
     def _retries(self, request: Request) -> Retries:
         return Retries(request.retries, _may_pass)
@@ -175,6 +187,58 @@ def name_children(llms: Any) -> dict[str, LLM]:
 def name_advisers(llms: Mapping[str, Any], models: Sequence[str]) -> dict[Adviser, LLM]:
     """LLMs by the adviser that asks them; see `cascade_engine.plugin.names.name_advisers`."""
     return names.name_advisers(llms, models, LLM, called="LlamaIndex LLM")
+
+
+def children_to_ask(
+    router: CascadeRouter,
+    children: Mapping[str, Child],
+    advisers: Mapping[str, Child],
+    read: Callable[[Any], tuple[Query, Request, str]],
+    max_retries: int,
+) -> Children:
+    """The children, as the engine's `collect` asks them.
+
+    Args:
+        router: says what calls cost, and what is sampled.
+        children: by name.
+        advisers: by name.
+        read: a question as the engine's query, what children get, and a key of its content.
+        max_retries: how often an adviser is asked again after an error that may pass.
+    """
+
+    def ways_to_ask(adviser: Child) -> tuple[Callable[[str], Answer], Callable[[str], Any]]:
+        def request(prompt: str) -> Request:
+            return Request.of_prompt(prompt, retries=max_retries)
+
+        return lambda p: adviser.ask(request(p)), lambda p: adviser.aask(request(p))
+
+    return Children(
+        {name: child.ask for name, child in children.items()},
+        {name: child.aask for name, child in children.items()},
+        router.charge,
+        read,
+        {adviser: ways_to_ask(advisers[adviser.name]) for adviser in router.advisers},
+        router.samples,
+        logged_question,
+    )
+
+
+def tool_calls_of(
+    children: Mapping[str, Child], response: ChatResponse, **kwargs: Any
+) -> list[ToolSelection]:
+    """The tools that a response wants called, as the child reads them that gave the response.
+
+    Where that is not on record, it is the first child that finds any.
+    """
+    able: dict[str, Any] = {name: c.llm for name, c in children.items() if c.calls_tools}
+    chosen = response.additional_kwargs.get(RECORD, {}).get("chosen")
+    for llm in [able[chosen]] if chosen in able else able.values():
+        calls: list[ToolSelection] = llm.get_tool_calls_from_response(
+            response, error_on_no_tool_call=False, **kwargs
+        )
+        if calls:
+            return calls
+    return []
 
 
 def joint_metadata(children: Mapping[str, Child]) -> LLMMetadata:

@@ -106,7 +106,8 @@ class Request:
         Raises:
             ConfigurationError: the content is not what the method takes.
         """
-        tools, layout = options.pop(TOOLS, None), getattr(content, "layout", None)
+        tools = options.pop(TOOLS, None)
+        layout = content.layout if isinstance(content, TemplatePrompt) else None
         return cls(kind, _checked(kind, content), options, tools, form, layout, retries)
 
     @classmethod
@@ -228,7 +229,7 @@ class TemplatePrompt(str):
     """A prompt that came out of a template, on its way from `_get_prompt` to `complete`.
 
     Upstream's `predict`, `stream` and their asynchronous twins hand on nothing but this string: the
-    way to lay the prompt out anew for each child travels in it, or all four had to be written anew.
+    way to lay the prompt out for each child travels in it, or all four would be written anew here.
 
     Attributes:
         layout: lays the prompt out in the format of an LLM.

@@ -11,7 +11,7 @@ from typing_extensions import override
 from cascade_engine import ConfigurationError
 from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.shadow import opened
-from llamaindex_cascade._children import name_children
+from llamaindex_cascade._children import children_to_ask, name_children, tool_calls_of
 from llamaindex_cascade._messages import with_signals
 from llamaindex_cascade._options import (
     ALL_OPTIONS,
@@ -29,9 +29,7 @@ from llamaindex_cascade._structured import (
     announce_end,
     form_call,
 )
-from llamaindex_cascade._tools import react_keywords, tool_calls_of
 from llamaindex_cascade._tracing import conversation_key
-from llamaindex_cascade._training import training_children
 from llamaindex_cascade.retrieval import retrieved
 
 if TYPE_CHECKING:
@@ -224,8 +222,8 @@ class CascadeRoutingLLM(CascadeModel, Settings):
     @override
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answers a prompt."""
-        kwargs["formatted"] = formatted
-        return self._open(CompletionResponse, prompt, kwargs).answer()
+        keywords = {"formatted": formatted, **kwargs}
+        return self._open(CompletionResponse, prompt, keywords).answer()
 
     @override
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -237,8 +235,8 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """Answers a prompt chunk by chunk."""
-        kwargs["formatted"] = formatted
-        return self._open(CompletionResponse, prompt, kwargs).stream()
+        keywords = {"formatted": formatted, **kwargs}
+        return self._open(CompletionResponse, prompt, keywords).stream()
 
     @override
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -250,8 +248,8 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """Answers a prompt without blocking the event loop."""
-        kwargs["formatted"] = formatted
-        return await (await self._aopen(CompletionResponse, prompt, kwargs)).aanswer()
+        keywords = {"formatted": formatted, **kwargs}
+        return await (await self._aopen(CompletionResponse, prompt, keywords)).aanswer()
 
     @override
     async def astream_chat(
@@ -265,8 +263,8 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Answers a prompt chunk by chunk, without blocking the event loop."""
-        kwargs["formatted"] = formatted
-        return await (await self._aopen(CompletionResponse, prompt, kwargs)).astream()
+        keywords = {"formatted": formatted, **kwargs}
+        return await (await self._aopen(CompletionResponse, prompt, keywords)).astream()
 
     @override
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
@@ -343,11 +341,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     @override
     def structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Any:
         """An object of a class; see LlamaIndex's own.
 
@@ -362,11 +356,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     @override
     async def astructured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Any:
         """The same, without blocking the event loop."""
         if self.pydantic_program_mode not in OWN_MODES:
@@ -377,11 +367,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     @override
     def stream_structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
         """The object as it grows, and at the end as the class has it."""
         if self.pydantic_program_mode not in OWN_MODES:
@@ -392,11 +378,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     @override
     async def astream_structured_predict(
-        self,
-        output_cls: Any,
-        prompt: Any,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
+        self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
         """The same, without blocking the event loop."""
         if self.pydantic_program_mode not in OWN_MODES:
@@ -474,13 +456,20 @@ class CascadeRoutingLLM(CascadeModel, Settings):
 
     def _with_react(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Keywords with what upstream's agent needs where no child calls functions."""
-        return kwargs if self.metadata.is_function_calling_model else react_keywords() | kwargs
+        if self.metadata.is_function_calling_model:
+            return kwargs
+        # Agents are a large import.
+        from llama_index.core.agent.react.formatter import ReActChatFormatter  # noqa: PLC0415
+        from llama_index.core.agent.react.output_parser import ReActOutputParser  # noqa: PLC0415
+
+        formatter, parser = ReActChatFormatter.from_defaults(), ReActOutputParser()
+        return {"react_chat_formatter": formatter, "output_parser": parser, **kwargs}
 
     # Learning: a question is a string, or messages.
 
     def _children_to_ask(self) -> Children:
         self._lend_callbacks()
-        return training_children(
+        return children_to_ask(
             self._router, self._children, self._advisers, self._read, self.max_retries
         )
 
