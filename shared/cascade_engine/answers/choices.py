@@ -16,26 +16,25 @@ if TYPE_CHECKING:
 
     from cascade_engine.answers.question_form import QuestionForm
 
+# A letter that is all of a text, of the last line, or of what is in a box.
 _ALONE = re.compile(r"\(?([A-J])[).]*")
+# "B is correct".
 _CORRECT = re.compile(r"\(?\b([A-J])\)? is (?:the )?(?:correct|right|best)\b")
+# "the answer is b)": a small letter is read only where nothing but a choice can be meant.
 _LOWER = re.compile(r"\banswer is:? \(?([a-j])(?:\)|\.?\s*$)", re.IGNORECASE)
 _LEADING_WORDS = 40
 
 
-def _letters_stated(text: str, last: str) -> list[str]:
-    """Letters up to `last` that a text without markup states: "the answer is B", "option (B)"."""
-    return _stated(last).findall(text)
-
-
 def chosen_letters(text: str, last: str = "E") -> set[str]:
-    """Letters up to `last` that a text without markup chooses.
-
-    These are the letters it states ("the answer is B"), or else those that it begins with.
+    """The letters that a text chooses: those it states, or else those that it begins with.
 
     The article "A" in prose is no choice.
+
+    Args:
+        text: an answer in the form of `without_markup`.
+        last: the last of the letters that may be meant.
     """
-    stated = _letters_stated(text, last)
-    if stated:
+    if stated := _stated(last).findall(text):
         return set(stated)
     lead = _lead(last).match(text)
     if not lead:
@@ -45,6 +44,7 @@ def chosen_letters(text: str, last: str = "E") -> set[str]:
 
 @cache
 def _stated(last: str) -> re.Pattern[str]:
+    """Letters that are stated: "the answer is B", "option (B)"; not "answer: A dog"."""
     return re.compile(
         r"\b(?:(?i:answer|option|choice))(?: is|:)?(?: option)?[\s:]*"
         rf"\(?([A-{last}])\b(?![' ]+[a-z])"
@@ -53,16 +53,24 @@ def _stated(last: str) -> re.Pattern[str]:
 
 @cache
 def _lead(last: str) -> re.Pattern[str]:
+    """The letter that a text begins with: "B", "b)", "(B)", "B: because"."""
     return re.compile(rf"\(?([A-{last}a-{last.lower()}])(?:[).:,]|\s*$|\s*[-\n])")
 
 
 @cache
 def _further(last: str) -> re.Pattern[str]:
+    """Letters after the one that a text begins with: "A) or B)", or on a line of their own."""
     return re.compile(rf"(?:^|\n|\b(?:or|and) )\(?([A-{last}])(?:[).:]|$)")
 
 
 def names_another_option(question: str, answer: str, right: str) -> bool:
-    """Whether an answer gives the text of another of the question's options than the right one."""
+    """Whether an answer gives the text of an option of the question, and not that of the right one.
+
+    Args:
+        question: the question, with options as "A) text", one a line.
+        answer: the answer.
+        right: the letter of the right option.
+    """
     options = dict(re.findall(r"^([A-J])\) (.+)$", question, flags=re.MULTILINE))
     if right not in options or mentions(answer, options[right]):
         return False
@@ -92,7 +100,7 @@ def _letters(text: str) -> Iterator[str | None]:
     if boxed:
         yield _whole(_ALONE, LATEX_NOISE.sub("", boxed).strip("{}"))
     flat = without_markup(text)
-    stated = _letters_stated(flat, LETTERS[-1])
+    stated = _stated(LETTERS[-1]).findall(flat)
     yield stated[-1] if stated else None
     lower = _last(_LOWER, flat)
     yield lower.upper() if lower else None

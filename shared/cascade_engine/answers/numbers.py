@@ -23,20 +23,23 @@ _ANSWER_NUMBER = re.compile(
 _LONE_NUMBER = re.compile(
     r"^(" + NUMBER + r")\s*[%°]?(?:\s*[^\W\d]+\b){0,2}\s*(?:[.!,;]\s|[.!,;]?$)", re.MULTILINE
 )
+# The second entry of a list: the "1." before it is no answer.
 _LIST_ITEM = re.compile(r"^\s*2[.)]\s", re.MULTILINE)
 # A number after "=" that no operator continues.
 _RESULT = re.compile(r"=\s*(" + NUMBER + r")(?!\d|[.,]\d|\s*[-+*/\u00d7\u00f7^]\s*[\d(])")
+# "9.9 is larger than 9.11".
 _SUBJECT = re.compile(
     r"^(" + NUMBER + r") is (?:(?:the|a) )?(?:larg|small|great|big|less|low|high|answer|correct)",
     re.IGNORECASE,
 )
 _ANY_NUMBER = re.compile(NUMBER)
 _UNITS = re.compile(r"[,$€£¥\s]")
+# "12 15" is no number, "12 000" is one.
 _TWO_NUMBERS = re.compile(r"\d\s+(?!\d{3}(?!\d))\d")
 _HUGE = re.compile(r"[eE][-+]?\d{4,}$")
 _LONGEST_NUMBER = 400
 _HASHED = re.compile(r"####[ \t]*([^\n]{1,100})")
-_LONE = re.compile(rf"({NUMBER})\s*[%°$€£¥]?(?:\s?[^\W\d_]{{1,20}}){{0,2}}")
+_WITH_UNIT = re.compile(rf"({NUMBER})\s*[%°$€£¥]?(?:\s?[^\W\d_]{{1,20}}){{0,2}}")
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
@@ -49,7 +52,7 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 
 
 def number_value(text: str) -> Fraction | None:
-    """The number a text is, if it is one: "$1,200.50", "3/4", "25%" (a quarter)."""
+    """The value of a text that is a number: "$1,200.50", "3/4", "25%" (a quarter); else None."""
     if _TWO_NUMBERS.search(text):
         return None
     cleaned = _UNITS.sub("", text)
@@ -116,7 +119,7 @@ def final_value(text: str, _: object = None) -> str | None:
 def lone_value(text: str) -> str | None:
     """The number that is the whole text, but for a unit of at most two words."""
     lone = without_markup(text).strip(" *_.!\"'")
-    match = _LONE.fullmatch(lone)
+    match = _WITH_UNIT.fullmatch(lone)
     value = _scaled(match[1], lone) if match else None
     return None if value is None else number_text(value)
 

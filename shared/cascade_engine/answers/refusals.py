@@ -93,19 +93,23 @@ def refuses(text: str, question: str = "") -> bool:
 
     A phrase that the question has as well (to be translated, say) is no refusal, nor is one that
     an answer follows ("I'm not sure, but I think it is Paris").
+
+    Args:
+        text: the answer.
+        question: the question, where there is one.
     """
     head = text[: 2 * _HEAD].lstrip(" \t\r\n*_#>").replace("\u2019", "'")[:_HEAD]
-    found = _REFUSAL.match(head)
-    if not found or found[0].casefold() in question.replace("\u2019", "'").casefold():
+    refusal = _REFUSAL.match(head)
+    if not refusal or refusal[0].casefold() in question.replace("\u2019", "'").casefold():
         return False
-    return not _ANSWERS_YET.match(head[found.end() :])
+    return not _ANSWERS_YET.match(head[refusal.end() :])
 
 
 def hedges(text: str, words: Sequence[str]) -> float:
     """Hedging words per sentence, at most 1.
 
     Args:
-        text: the text.
+        text: the answer.
         words: the words in it.
     """
     # The search takes ten times as long as reading the words; other scripts have their own cases.

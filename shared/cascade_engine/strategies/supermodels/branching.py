@@ -38,7 +38,7 @@ def cheapest_of_best(candidates: Candidates, room: int, value: float) -> int:
     Returns:
         A candidate's number; `NONE` where no set is worth more than `value`.
     """
-    is_limited = _LISTED < len(candidates.price) and room < len(candidates.price)
+    is_limited = len(candidates.price) > _LISTED and room < len(candidates.price)
     best = (_best_limited if is_limited else _best)(candidates, room, value)
     return candidates.cheapest(best)
 
