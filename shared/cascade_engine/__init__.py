@@ -6,7 +6,6 @@ running with a function of the caller's. Adapters: `langchain_cascade`, `llamain
 """
 
 from cascade_engine._version import __version__
-from cascade_engine.advisers import ChatJudge, ChatRouter, advise, judge_report
 from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Price
 from cascade_engine.core.records import Answer, Call, Query, ToolCall, Usage
@@ -64,11 +63,14 @@ from cascade_engine.evaluation._drift_report import Drift, FeatureDrift
 from cascade_engine.evaluation.calibration import Reliability, measure_reliability
 from cascade_engine.evaluation.drift import drift
 from cascade_engine.evaluation.evaluate import evaluate
+from cascade_engine.evaluation.judge_report import judge_report
 from cascade_engine.evaluation.learning_curve import LearningCurve, LearningPoint, learning_curve
 from cascade_engine.evaluation.payoff import Payoff, Payoffs, does_it_pay
 from cascade_engine.evaluation.result import Evaluation, Point
+from cascade_engine.routing.advisers import ChatJudge, ChatRouter
 from cascade_engine.routing.drive import adrive, attempt, drive
-from cascade_engine.routing.fit_summary import FittingSummary, summarize
+from cascade_engine.routing.fit_summary import FittingSummary
+from cascade_engine.routing.recorded_advice import advise
 from cascade_engine.routing.router import CascadeRouter
 from cascade_engine.routing.session import Session
 from cascade_engine.storage.registry import persistent
@@ -175,6 +177,5 @@ __all__ = [
     "persistent",
     "read_traces",
     "simulate",
-    "summarize",
     "tune",
 ]

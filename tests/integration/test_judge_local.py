@@ -11,8 +11,9 @@ pytest.importorskip("xllamacpp")
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_openai import ChatOpenAI
 
-from cascade_engine.advisers import ChatJudge, judge_report, yes_no_prompt
+from cascade_engine.evaluation import judge_report
 from cascade_engine.local import LocalServer, WeightsUnavailableError
+from cascade_engine.routing import ChatJudge, yes_no_prompt
 from langchain_cascade import CascadeRoutingLLM, Price
 
 pytestmark = pytest.mark.local_models

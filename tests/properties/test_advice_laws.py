@@ -18,10 +18,10 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine.advisers import ChatJudge, ChatRouter
 from cascade_engine.core.prices import Charge
+from cascade_engine.routing import ChatJudge, ChatRouter
 from cascade_engine.routing.decider import Decider
-from cascade_engine.routing.live_advice import Advising
+from cascade_engine.routing.live_advice import AdvicePlan
 from tests.helpers import GivenCosts, finished, untimed
 
 laws = settings(max_examples=40)
@@ -101,7 +101,7 @@ class World:
             STRATEGIES[strategy](),
             Charge({}),
             fitted=True,
-            advising=Advising(advisers, fees, judging, sampled),
+            advising=AdvicePlan(advisers, fees, judging, sampled),
         )
         return Session(decider, Query("q"), lam=self.lam, max_cost=self.max_cost)
 

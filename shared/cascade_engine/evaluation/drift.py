@@ -20,10 +20,9 @@ from cascade_engine.routing.fit_summary import (
     RETURNED,
     SHARE,
     FittingSummary,
+    call_readings,
     query_readings,
-    read_call,
-    share_readings,
-    summarize,
+    run_readings,
     trigrams,
     usualness,
 )
@@ -67,8 +66,8 @@ def drift(
             usual than that of any other, and would be taken for drift. Of traces logged without
             texts wording is not compared, and estimates before any answer are those that the trace
             recorded.
-        reference: what `summarize` made of the fitting data, or that data itself. By default the
-            router's own `summary_`, where it has one.
+        reference: what `CascadeRouter.summarize` made of the fitting data, or that data itself. By
+            default the router's own `summary_`, where it has one.
         alpha: probability of any false alarm where nothing has changed.
         least_psi: population stability index from which a change is large.
 
@@ -113,12 +112,12 @@ def _reference(
     if not router.is_fitted:
         raise NotFittedError("there is no fit to compare with: call fit first")
     if isinstance(given, CascadeDataset):
-        return summarize(router, given)
+        return router.summarize(given)
     found = getattr(router, "summary_", None) if given is None else given
     if found is None:
         raise NotFittedError(
-            "this router kept no summary of its fitting data: pass reference=summarize(router, "
-            "data), or the data itself"
+            "this router kept no summary of its fitting data: pass reference=router.summarize(data"
+            "), or the data itself"
         )
     if not isinstance(found, FittingSummary):
         raise ConfigurationError(
@@ -134,7 +133,7 @@ def _read(
     items: Sequence[Trace | LoggedTrace | Query | str],
     summary: FittingSummary,
 ) -> Readings:
-    """Readings by feature, the same that `summarize` takes."""
+    """Readings by feature, the same that a summary has."""
     readings: Readings = {}
 
     def add(more: Readings) -> None:
@@ -155,7 +154,7 @@ def _read(
 
 
 def _usualness(query: Query, summary: FittingSummary) -> float:
-    return usualness(trigrams(query.text), summary.trigrams, summary.queries, seen=False)
+    return usualness(trigrams(query.text), summary.trigrams, summary.queries, counted=False)
 
 
 def _believed(
@@ -213,10 +212,10 @@ def _same(budget: float | None, other: float | None) -> bool:
 
 
 def _read_trace(trace: Trace, models: Sequence[str], expected: FloatArray) -> Readings:
-    readings = share_readings(models, np.array([model in trace.answers for model in models]))
+    readings = run_readings(models, np.array([model in trace.answers for model in models]))
     for model, answer in trace.answers.items():
         column = models.index(model)
-        readings.update(read_call(model, answer, trace.costs[model], float(expected[column])))
+        readings.update(call_readings(model, answer, trace.costs[model], float(expected[column])))
     if trace.chosen is not None:
         returned = trace.decisions[-1].quality[trace.chosen]
         readings[RETURNED] = [returned]

@@ -80,7 +80,8 @@ def evaluate(
         check_budget(budget)
     bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
     believed = {
-        _sees(router): Believed(router.quality, router.sampled(data)) for router in named.values()
+        _sees(router): Believed(router.quality, router.take_samples(data))
+        for router in named.values()
     }
     played, at_budget, curves, calibration, by_group = {}, [], {}, {}, {}
     for name, router in named.items():

@@ -12,7 +12,7 @@ from cascade_engine.estimators.answer_signals import RecordedSignal
 from cascade_engine.estimators.combined import CombinedEstimator
 from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, units_of
 from cascade_engine.evaluation.calibration import Reliability, measure_reliability
-from cascade_engine.routing.advisers import ChatJudge, with_advice, with_parts
+from cascade_engine.routing.advisers import ChatJudge, with_signals
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray
@@ -152,14 +152,17 @@ def judge_report(
     score = np.array([[a.signals.get(name, np.nan) for a in row] for row in data.answers])
     if np.isnan(score).all():
         raise DataError(
-            f"no answer has a score of {name!r}: ask it by advisers.advise(data, {{ChatJudge("
+            f"no answer has a score of {name!r}: ask it by cascade_engine.advise(data, {{ChatJudge("
             f"{name!r}): function of a prompt to an Answer}})"
         )
     bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
     columns = [*range(len(data.models)), None] if len(data.models) > 1 else [0]
     every = [_measured(score, data, column, bootstrap) for column in columns]
     other = _without(estimator or CombinedEstimator(seed=seed), name)
-    plain, heard = (_losses(e, data) for e in (other, with_advice(other, [ChatJudge(name)])))
+    plain, heard = (
+        _losses(e, data)
+        for e in (other, with_signals(other, [*other.signals, RecordedSignal(name)]))
+    )
     means = bootstrap.means(np.column_stack([plain, heard]))
     paid = [a.advice_cost[name] for row in data.answers for a in row if name in a.advice_cost]
     return JudgeReport(
@@ -231,7 +234,7 @@ def _below(counts: FloatArray) -> FloatArray:
 
 def _without(estimator: CombinedEstimator, name: str) -> CombinedEstimator:
     """The estimator less the judge."""
-    return with_parts(estimator, [s for s in estimator.signals if not _reads(s, name)])
+    return with_signals(estimator, [s for s in estimator.signals if not _reads(s, name)])
 
 
 def _reads(signal: object, name: str) -> bool:

@@ -88,11 +88,11 @@ class CascadeModel:
     def advise(self, data: CascadeDataset, **options: Any) -> CascadeDataset:
         """Asks the judge and the router about a labelled data set, as `fit` does by itself.
 
-        What comes of it is for `cascade_engine.advisers.judge_report`, and for several fits.
+        What comes of it is for `cascade_engine.judge_report`, and for several fits.
 
         Args:
             data: the data set, which is left as it is.
-            **options: those of `cascade_engine.advisers.advise`.
+            **options: those of `cascade_engine.advise`.
         """
         return self._learner.children.advise(data, options)
 

@@ -1,33 +1,33 @@
-"""What limits one query: the models that may run, and a hard cap on its cost."""
+"""What limits one query: the models that may run, a hard cap on its cost, a lambda of its own."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, InfeasibleBudgetError, UnknownPriceError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-__all__ = ["Cap", "barred"]
+__all__ = ["Cap", "check_lam", "excluded_models"]
 
 
-def barred(models: Sequence[str], only: Collection[str] | None) -> list[bool]:
-    """Which of the k models may not run from the start.
+def excluded_models(models: Sequence[str], only: Collection[str] | None) -> list[bool]:
+    """Which of the k models may not run, because `only` does not name them.
 
     Raises:
-        ConfigurationError: `only` is empty, or names a model that is not there.
+        ConfigurationError: `only` is empty, or names an unknown model.
     """
     if only is None:
         return [False] * len(models)
-    wanted = set(only)
-    unknown = sorted(wanted - set(models))
-    if unknown or not wanted:
+    allowed = set(only)
+    if not allowed or not allowed <= set(models):
         raise ConfigurationError(
-            f"models that may run must be some of {models}, not {sorted(wanted)}"
+            f"models that may run must be some of {models}, not {sorted(allowed)}"
         )
-    return [model not in wanted for model in models]
+    return [model not in allowed for model in models]
 
 
 class Cap:
@@ -36,12 +36,12 @@ class Cap:
     Args:
         limit: the most that it may cost; None for no cap.
         models: names of the k models.
-        expected: what each is expected to cost on the query; NaN where unknown.
-        barred: which may not run.
+        expected: expected cost of each on the query; NaN where unknown.
+        excluded: which of the models may not run.
 
     Raises:
         UnknownPriceError: a model that may run has no known price.
-        InfeasibleBudgetError: none that may run is expected to cost as little.
+        InfeasibleBudgetError: every model that may run is expected to cost more than `limit`.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class Cap:
         limit: float | None,
         models: Sequence[str],
         expected: Sequence[float],
-        barred: Sequence[bool],
+        excluded: Sequence[bool],
     ) -> None:
         self._limit = limit
         self._expected: dict[str, float] = {}
         if limit is not None:
             self._expected = dict(zip(models, expected, strict=True))
-            out = {model for model, no in zip(models, barred, strict=True) if no}
-            _check(limit, {m: c for m, c in self._expected.items() if m not in out})
+            allowed = zip(self._expected.items(), excluded, strict=True)
+            _check(limit, dict(item for item, out in allowed if not out))
 
     @property
     def is_set(self) -> bool:
@@ -67,8 +67,8 @@ class Cap:
         """What is left, None without a cap; a call of unknown cost counts as expected.
 
         Args:
-            costs: of each call that was answered, or failed, with its model.
-            advice: spent on advice.
+            costs: the model and the cost of each call that was answered or failed.
+            advice: what was spent on advice.
         """
         if self._limit is None:
             return None
@@ -88,4 +88,24 @@ def _check(limit: float, expected: Mapping[str, float]) -> None:
         raise InfeasibleBudgetError(
             f"no model is expected to cost as little as {limit:g} on this query: "
             f"{cheapest!r}, the cheapest, costs {expected[cheapest]:g}"
+        )
+
+
+def check_lam(lam: float, budget: float | None, *, fitted: bool) -> None:
+    """Refuses a lambda that is none, or that has nothing to weigh or a budget beside it.
+
+    Raises:
+        ConfigurationError: `lam` is no number >= 0, or is given before a fit or with a budget.
+    """
+    if not is_number(lam) or not lam >= 0:
+        raise ConfigurationError(f"lam must be a number >= 0, not {lam!r}")
+    if not fitted:
+        raise ConfigurationError(
+            f"lam={lam!r} is a trade-off between estimates, and there are none before fit: "
+            "call fit first, or give a budget"
+        )
+    if budget is not None:
+        raise ConfigurationError(
+            f"lam={lam!r} and budget={budget!r} contradict each other: a budget is turned into "
+            "a lambda; give one of them"
         )

@@ -1,47 +1,41 @@
-"""Advice and samples in a session, in a replay, and in what strategies expect to pay."""
+"""Advice and samples in a session: whom to ask next, what they replied, and what that cost."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
-from cascade_engine.core.records import Answer, Call, Query
+from cascade_engine.core.records import Call
 from cascade_engine.core.trace import Advice
-from cascade_engine.errors import DataError
-from cascade_engine.routing.advisers import Adviser, ChatRouter
-from cascade_engine.routing.sampling import Sampler, samplers, unsampled
+from cascade_engine.routing.advisers import Adviser
+from cascade_engine.routing.sampling import Sampler, samplers, without_samples
 from cascade_engine.storage.registry import persistent
-from cascade_engine.tuning.simulation import AdviceCosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.prices import Charge
-    from cascade_engine.core.records import Purpose
-    from cascade_engine.data.dataset import CascadeDataset
+    from cascade_engine.core.records import Answer, Purpose, Query
     from cascade_engine.strategies import Strategy
 
-__all__ = ["Advising", "Counsel", "advice_paid", "expecting", "told"]
+__all__ = ["AdvicePlan", "LiveAdvice"]
 
-Record = TypeVar("Record", Query, Answer)
-#: Whoever is asked for the engine alone.
-Asked: TypeAlias = Adviser | Sampler
+#: Whom a session asks for itself, and not for the user: an adviser, or a model once more.
+Source: TypeAlias = Adviser | Sampler
 
 
-@persistent("Advising", version=2, upgrade=unsampled)
+@persistent("Advising", version=2, upgrade=without_samples)
 @dataclass(frozen=True)
-class Advising:
-    """Who gives advice, and what it is expected to cost.
+class AdvicePlan:
+    """Whom a fitted router's sessions ask for advice, and what that is expected to cost.
 
     Attributes:
         advisers: in the order in which they are asked.
-        cost: of one call of each, and for one sample of each model, by name, on average.
-        judging: of all judges and samples, about an answer of each model, on average; shape (k,).
-        samples: how many of each model.
+        cost: mean cost of one call of each adviser, and of one sample of each model, by name.
+        judging: mean cost of all judges and samples about an answer of each model; shape (k,).
+        samples: how many samples are asked of which model.
     """
 
     advisers: tuple[Adviser, ...]
@@ -50,78 +44,96 @@ class Advising:
     samples: Mapping[str, int] = field(default_factory=dict)
 
     def surcharge(self, strategy: Strategy) -> FloatArray | float:
-        """What a strategy should add to each model's cost: nothing where no answer is a draft.
+        """What a strategy should add to each model's cost; 0 where it asks one model only.
 
-        The last answer of a query is neither judged nor sampled, and this holds it to be: a
-        strategy that may escalate takes the last step for a little dearer than it is.
+        A query's last answer is neither judged nor sampled, but nobody knows beforehand which that
+        will be. So every answer counts as a draft, and a last step looks a little dearer than it
+        is to a strategy that may escalate.
         """
         return 0.0 if strategy.max_depth == 1 else self.judging
 
 
-class Counsel:
-    """The advisers of one query, and the models to sample: whom to ask next, and what they said."""
+class LiveAdvice:
+    """The advice on one query: who is still to be asked, and what was replied.
 
-    def __init__(self, advising: Advising | None, charge: Charge) -> None:
+    Args:
+        plan: whom to ask; None to ask nobody.
+        charge: what a call did cost.
+
+    Attributes:
+        record: all advice so far, in order.
+        spent: its cost, in the unit of the costs; a call of unknown cost counts as expected.
+    """
+
+    def __init__(self, plan: AdvicePlan | None, charge: Charge) -> None:
         self._advisers: tuple[Adviser, ...] = ()
         self._samplers: dict[str, Sampler] = {}
-        self._named: dict[str, Asked] = {}
+        self._sources: dict[str, Source] = {}
         self._expected: Mapping[str, float] = {}
-        if advising is not None:
-            self._advisers, self._expected = advising.advisers, advising.cost
-            self._samplers = {s.name: s for s in samplers(advising.samples)}
-            self._named = {a.name: a for a in self._advisers} | self._samplers
+        if plan is not None:
+            self._advisers, self._expected = plan.advisers, plan.cost
+            self._samplers = {sampler.name: sampler for sampler in samplers(plan.samples)}
+            self._sources = {a.name: a for a in self._advisers} | self._samplers
         self._charge = charge
-        self._asking: deque[tuple[Asked, str | None]] = deque()
-        self.advice: list[Advice] = []
+        self._queue: deque[tuple[Source, str | None]] = deque()
+        self.record: list[Advice] = []
         self.spent = 0.0
 
-    def on_query(self, query: Query) -> None:
-        """Routers are to be asked about a query, unless they have been."""
-        self._asking.extend((each, None) for each in self._unheard("route", query))
+    def queue_routers(self, query: Query) -> None:
+        """Puts routers into the queue, save those whose signals the query has."""
+        self._queue.extend((adviser, None) for adviser in self._missing("route", query))
 
-    def on_answer(self, model: str, answer: Answer) -> None:
-        """A model is to be asked for samples, and judges about its answer, unless they have been.
+    def queue_about(self, model: str, answer: Answer) -> None:
+        """Puts the samples that an answer lacks into the queue, then the judges that it lacks.
 
         Args:
-            model: whose answer it is.
-            answer: the answer.
+            model: the model that answered.
+            answer: its answer.
         """
         if sampler := self._samplers.get(model):
-            self._asking.extend([(sampler, model)] * sampler.due(answer))
-        self._asking.extend((each, model) for each in self._unheard("judge", answer))
+            self._queue.extend([(sampler, model)] * sampler.due(answer))
+        self._queue.extend((adviser, model) for adviser in self._missing("judge", answer))
 
-    def _unheard(self, purpose: Purpose, record: Query | Answer) -> Iterator[Adviser]:
+    def _missing(self, purpose: Purpose, record: Query | Answer) -> Iterator[Adviser]:
         """Advisers of whom a query or an answer has no signal."""
-        for each in self._advisers:
-            if each.purpose == purpose and not any(name in record.signals for name in each.signals):
-                yield each
+        for adviser in self._advisers:
+            if adviser.purpose == purpose and not any(
+                name in record.signals for name in adviser.signals
+            ):
+                yield adviser
 
-    def seen(self, model: str, answer: Answer) -> Answer:
-        """The answer as estimates go by it: with no more samples than are asked for."""
+    def trim(self, model: str, answer: Answer) -> Answer:
+        """The answer as estimators see it: with no more samples than are asked for."""
         sampler = self._samplers.get(model)
-        return answer if sampler is None else sampler.seen(answer)
+        return answer if sampler is None else sampler.trim(answer)
 
-    def next(
-        self, query: Query, answer: Answer | None, left: float | None, spare: float | None
+    def next_call(
+        self, query: Query, draft: Answer | None, left: float | None, spare: float | None
     ) -> Call | None:
-        """The next call, if there is one; those that cost more than `spare` are left out."""
-        while self._asking:
-            asked, about = self._asking.popleft()
-            if spare is not None and self._expected[asked.name] > spare:
+        """Takes the next call from the queue; None where there is none.
+
+        Args:
+            query: the query.
+            draft: the answer that the queue is about, if any.
+            left: what is left of a hard cap; it goes into the call.
+            spare: how much of that advice may cost; dearer calls are dropped. None for no cap.
+        """
+        while self._queue:
+            source, about = self._queue.popleft()
+            if spare is not None and self._expected[source.name] > spare:
                 continue
             try:
-                prompt = _prompt(asked, query, answer)
-            except Exception as error:  # noqa: BLE001  a function of the user's
-                self.advice.append(_silent(asked, about, error))
+                prompt = source.prompt_for(query, draft)
+            except Exception as error:  # noqa: BLE001  a prompt may be the user's own function
+                self._record_failure(source, about, error)
             else:
                 return Call(
-                    asked.name, max_cost=left, purpose=asked.purpose, prompt=prompt, about=about
+                    source.name, max_cost=left, purpose=source.purpose, prompt=prompt, about=about
                 )
         return None
 
-    def heard(self, call: Call, reply: Answer) -> Advice:
-        """Takes a reply, read or not."""
-        asked = self._named[call.model]
+    def take(self, call: Call, reply: Answer) -> Advice:
+        """Records a reply; one that cannot be read has no signals, and the reason as its error."""
         cost = self._charge(call.model, reply)
         self.spent += self._expected[call.model] if cost is None else cost
         advice = Advice(
@@ -133,93 +145,24 @@ class Counsel:
             seconds=reply.seconds,
         )
         try:
-            advice = replace(advice, signals=asked.heard(reply))
-        except Exception as error:  # noqa: BLE001  a function of the user's
+            advice = replace(advice, signals=self._sources[call.model].signals_of(reply))
+        except Exception as error:  # noqa: BLE001  a reader may be the user's own function
             advice = replace(advice, error=error)
-        self.advice.append(advice)
+        self.record.append(advice)
         return advice
 
-    def failed(self, call: Call, error: BaseException, seconds: float | None) -> None:
-        """Takes a failure, which counts as expected against a hard cap."""
+    def fail(self, call: Call, error: BaseException, seconds: float | None) -> None:
+        """Records a failed call; against a hard cap it counts as what it should have cost."""
         self.spent += self._expected[call.model]
-        self.advice.append(_silent(self._named[call.model], call.about, error, seconds))
+        self._record_failure(self._sources[call.model], call.about, error, seconds)
 
-
-def _prompt(asked: Asked, query: Query, answer: Answer | None) -> str | None:
-    if isinstance(asked, ChatRouter):
-        return asked.ask(query)
-    if answer is None:
-        raise DataError(f"there is no answer for {asked.name!r} to judge")
-    return asked.ask(query, answer)
-
-
-def _silent(
-    asked: Asked, about: str | None, error: BaseException, seconds: float | None = None
-) -> Advice:
-    return Advice(asked.name, asked.purpose, about, cost=0.0, seconds=seconds, error=error)
-
-
-def told(record: Record, signals: Mapping[str, float], paid: Mapping[str, float]) -> Record:
-    """The query or the answer with what an adviser said of it, and what that cost beside the rest.
-
-    A model is paid for every sample under the one name.
-    """
-    before = record.advice_cost
-    return replace(
-        record,
-        signals={**record.signals, **signals},
-        advice_cost={**before, **{name: before.get(name, 0.0) + paid[name] for name in paid}},
-    )
-
-
-def advice_paid(
-    advisers: Sequence[Adviser], samples: Mapping[str, int], data: CascadeDataset
-) -> AdviceCosts | None:
-    """What advice on a data set cost; None where there are no advisers and no samples.
-
-    Args:
-        advisers: who gave it.
-        samples: how many of which model.
-        data: as `cascade_engine.routing.sampling.sampled` makes it.
-
-    Raises:
-        DataError: the data has no signal of one.
-    """
-    names = [*samples, *(each.name for each in advisers)]
-    if not names:
-        return None
-    every = {name for row in data.answers for answer in row for name in answer.signals}
-    every |= {name for query in data.queries for name in query.signals}
-    silent = [each.name for each in advisers if every.isdisjoint(each.signals)]
-    if silent:
-        raise DataError(
-            f"the data has no signals of the advisers {silent}: ask them by "
-            "advisers.advise(data, {adviser: function of a prompt to an Answer}) before the fit"
+    def _record_failure(
+        self,
+        source: Source,
+        about: str | None,
+        error: BaseException,
+        seconds: float | None = None,
+    ) -> None:
+        self.record.append(
+            Advice(source.name, source.purpose, about, cost=0.0, seconds=seconds, error=error)
         )
-    return AdviceCosts(
-        np.array([_paid(query, names) for query in data.queries]),
-        np.array([[_paid(answer, names) for answer in row] for row in data.answers]),
-    )
-
-
-def _paid(record: Query | Answer, names: Sequence[str]) -> float:
-    return float(sum(record.advice_cost.get(name, 0.0) for name in names))
-
-
-def expecting(
-    advisers: Sequence[Adviser], samples: Mapping[str, int], data: CascadeDataset
-) -> Advising | None:
-    """What advice may be expected to cost, as it did on a data set; arguments as before."""
-    paid = advice_paid(advisers, samples, data)
-    if paid is None:
-        return None
-    records: list[Query | Answer] = [*data.queries]
-    records += [answer for row in data.answers for answer in row]
-
-    def mean(name: str) -> float:
-        paid = [each.advice_cost[name] for each in records if name in each.advice_cost]
-        return float(np.mean(paid)) if paid else 0.0
-
-    cost = {each.name: mean(each.name) for each in advisers}
-    cost |= {model: mean(model) / count for model, count in samples.items()}
-    return Advising(tuple(advisers), cost, paid.answer.mean(axis=0), dict(samples))

@@ -1,4 +1,4 @@
-"""Further answers of a model that has answered: who is asked for them, and in recorded data."""
+"""Samples: further answers of one model to the same query, live and in recorded data."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from cascade_engine.core.records import Answer, Query
     from cascade_engine.data.dataset import CascadeDataset
 
-__all__ = ["Sampler", "check_samples", "sampled", "samplers", "unsampled"]
+__all__ = ["Sampler", "check_samples", "samplers", "take_samples", "without_samples"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """A model that is asked again after it has answered, as an adviser on its own answer.
 
-    What it costs is in the `Answer.advice_cost` of that answer, under the model's own name, which
-    no adviser has.
+    The cost of its samples is in the `Answer.advice_cost` of that answer, under the model's own
+    name, which no adviser has.
 
     Attributes:
-        name: of the model.
-        count: how many further answers are wanted.
+        name: name of the model.
+        count: number of samples for each answer.
     """
 
     name: str
@@ -36,103 +36,105 @@ class Sampler:
 
     @property
     def purpose(self) -> Literal["sample"]:
-        """What its calls are for."""
+        """Purpose of its calls, as in `Call.purpose`."""
         return "sample"
 
-    def ask(self, query: Query, answer: Answer) -> None:
-        """What it is to be asked in place of the query: nothing, the query itself."""
+    def prompt_for(self, query: Query, answer: Answer | None) -> None:
+        """No prompt: the query itself is asked again."""
         del query, answer
 
-    def heard(self, reply: Answer) -> dict[str, float]:
-        """The signals of a reply: none, for its text is in `Answer.samples`."""
+    def signals_of(self, reply: Answer) -> dict[str, float]:
+        """No signals: the text of the reply goes into `Answer.samples`."""
         del reply
         return {}
 
     def due(self, answer: Answer) -> int:
-        """How many further answers an answer lacks."""
+        """How many samples an answer lacks."""
         return max(0, self.count - len(answer.samples))
 
-    def seen(self, answer: Answer) -> Answer:
-        """An answer with no more samples than are asked for: what estimates go by."""
+    def trim(self, answer: Answer) -> Answer:
+        """The answer with no more samples than are asked for, which estimators go by."""
         return replace(answer, samples=answer.samples[: self.count])
 
-    def filled(self, answer: Answer, spare: Sequence[Answer], own: float, charge: Charge) -> Answer:
-        """A recorded answer with recorded samples, and what they cost.
+    def fill(self, answer: Answer, spare: Sequence[Answer], own: float, charge: Charge) -> Answer:
+        """A recorded answer with recorded samples, and their cost.
 
         Args:
-            answer: which may have samples; their cost is in its `advice_cost`, or else each is
-                taken to have cost as much as the answer.
-            spare: further answers, of which it gets what it lacks.
+            answer: which may have samples; their cost is in its `advice_cost`, or else each counts
+                as much as the answer did.
+            spare: further answers, to take the samples from that it lacks.
             own: what the answer cost.
-            charge: what a further one cost; where that is unknown, as much as the answer.
+            charge: what a further answer cost; where that is unknown, it counts as `own`.
         """
-        had, paid = len(answer.samples), answer.advice_cost.get(self.name)
-        if had == self.count and paid is not None:
+        count, paid = len(answer.samples), answer.advice_cost.get(self.name)
+        if count == self.count and paid is not None:
             return answer
-        kept, more = min(had, self.count), spare[: self.due(answer)]
-        cost = own * kept if paid is None or not had else paid * kept / had
-        for one in more:
-            asked = charge(self.name, one)
-            cost += own if asked is None else asked
+        kept, more = min(count, self.count), spare[: self.due(answer)]
+        cost = own * kept if paid is None or not count else paid * kept / count
+        for sample in more:
+            price = charge(self.name, sample)
+            cost += own if price is None else price
         return replace(
-            self.seen(answer),
-            samples=(*answer.samples[:kept], *(full_text(one) for one in more)),
+            self.trim(answer),
+            samples=(*answer.samples[:kept], *(full_text(sample) for sample in more)),
             advice_cost={**answer.advice_cost, self.name: cost},
         )
 
 
 def samplers(samples: Mapping[str, int]) -> tuple[Sampler, ...]:
-    """Who is asked again, and how often."""
+    """A sampler for each model that is asked again."""
     return tuple(Sampler(model, count) for model, count in samples.items())
 
 
-def unsampled(state: dict[str, Any], version: int) -> dict[str, Any]:
-    """What was saved before there were samples, as today's state."""
+def without_samples(state: dict[str, Any], version: int) -> dict[str, Any]:
+    """Today's state from one that was saved before there were samples."""
     del version
     return {"samples": {}, **state}
 
 
 def check_samples(samples: Any, models: Sequence[str]) -> dict[str, int]:
-    """How many further answers are asked of which model, in the order of the models.
+    """The numbers of samples by model, checked, in the order of the models.
 
     Raises:
-        ConfigurationError: it is no mapping, names a model that is not there, or a number is no
-            integer of at least 1.
+        ConfigurationError: `samples` is no mapping, names an unknown model, or has a number that
+            is no integer of at least 1.
     """
-    given = {} if samples is None else samples
-    if not isinstance(given, Mapping):
+    counts = {} if samples is None else samples
+    if not isinstance(counts, Mapping):
         raise ConfigurationError(
             "samples must be a mapping of models to how many further answers are asked of each, "
             f"{{{models[0]!r}: 3}} say, not {samples!r}"
         )
-    unknown = [name for name in given if name not in models]
+    unknown = [name for name in counts if name not in models]
     if unknown:
         raise ConfigurationError(
             f"samples are asked of {unknown}, which are not among the models {list(models)}"
         )
-    for name, count in given.items():
+    for name, count in counts.items():
         if isinstance(count, bool) or not is_whole(count) or count < 1:
             raise ConfigurationError(
                 f"samples of {name!r} must be an integer >= 1, not {count!r}: leave the model out "
                 "if it is not to be asked again"
             )
-    return {name: int(given[name]) for name in models if name in given}
+    return {name: int(counts[name]) for name in models if name in counts}
 
 
-def sampled(data: CascadeDataset, samples: Mapping[str, int], charge: Charge) -> CascadeDataset:
-    """Recorded data as sessions come to see it, its samples in `Answer.samples`.
+def take_samples(
+    data: CascadeDataset, samples: Mapping[str, int], charge: Charge
+) -> CascadeDataset:
+    """Recorded data as sessions come to see it, with samples in `Answer.samples`.
 
-    Of each model the first samples are taken: those in `Answer.samples`, then those in
+    Each answer gets the first samples there are: those in `Answer.samples`, then those in
     `CascadeDataset.samples`.
 
     Args:
         data: the data, which is left as it is.
         samples: how many of which model.
-        charge: what a call costs.
+        charge: what a call did cost.
 
     Returns:
-        A copy with samples, and in `Answer.advice_cost` what they cost; where none are wanted the
-        data itself.
+        A copy with samples, and their cost in `Answer.advice_cost`; without `samples` the data
+        itself.
 
     Raises:
         DataError: an answer has fewer samples.
@@ -147,7 +149,7 @@ def sampled(data: CascadeDataset, samples: Mapping[str, int], charge: Charge) ->
         for number, row in enumerate(new.answers):
             spare = data.samples[number][column] if data.samples else []
             own = float(data.cost[number, column])
-            row[column] = sampler.filled(row[column], spare, own, charge)
+            row[column] = sampler.fill(row[column], spare, own, charge)
             short += sampler.due(row[column]) > 0
         if short:
             raise DataError(

@@ -16,7 +16,7 @@ from cascade_engine.errors import ConfigurationError, PersistenceError
 from cascade_engine.estimators import CostEstimator, QualityEstimator
 from cascade_engine.routing.advisers import check_advisers
 from cascade_engine.routing.decider import Decider
-from cascade_engine.routing.live_advice import Advising
+from cascade_engine.routing.live_advice import AdvicePlan
 from cascade_engine.storage.folder import MANIFEST, check_whole, read_folder, write_folder
 from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.strategies import Strategy
@@ -125,7 +125,7 @@ def _check_router(router: Any, kind: type[Any], models: Any) -> None:
         _check_kind(name, getattr(router, name), part_kind)
     advising = router._advising  # noqa: SLF001  what is saved is private too
     if advising is not None:
-        _check_kind("_advising", advising, Advising)
+        _check_kind("_advising", advising, AdvicePlan)
         _check_kind("_advising.advisers", advising.advisers, tuple)
     try:
         check_names(router.models)

@@ -21,7 +21,7 @@ from cascade_engine import (
 )
 from cascade_engine.evaluation.drift import drift
 from cascade_engine.evaluation.two_samples import holm, ks, psi, two_means, two_proportions
-from cascade_engine.routing.fit_summary import FittingSummary, summarize, trigrams, usualness
+from cascade_engine.routing.fit_summary import FittingSummary, trigrams, usualness
 from tests import by_word
 
 OTHER_WORDS = [a + b for a in ("qux", "zyg", "vex", "wox") for b in ("ith", "ock", "yng", "eph")]
@@ -39,7 +39,7 @@ def router(data):
 
 @pytest.fixture(scope="module")
 def summary(router, data):
-    return summarize(router, data)
+    return router.summarize(data)
 
 
 @pytest.mark.parametrize(("n", "m"), [(60, 200), (400, 60), (300, 300), (1000, 1000)])
@@ -143,7 +143,7 @@ def test_traces_of_another_policy_count_as_queries(router, data, summary):
     for traces in others:
         names = {f.name for f in drift(router, traces, reference=summary).features}
         assert names.isdisjoint(calls)
-    endless = summarize(router.with_budget(None), data)
+    endless = router.with_budget(None).summarize(data)
     unlimited = by_word.traces(router.with_budget(math.inf), fresh)
     assert calls <= {f.name for f in drift(router, unlimited, reference=endless).features}
 
@@ -177,7 +177,7 @@ def test_the_summary_is_small_and_survives_json(router, data, summary):
 
 def test_many_readings_are_kept_as_quantiles():
     data = by_word.make(1500, 3)
-    summary = summarize(by_word.router().fit(data), data)
+    summary = by_word.router().fit(data).summarize(data)
     assert summary.counts["length of the question"] == 1500
     kept = summary.values["length of the question"]
     assert len(kept) == 501
@@ -207,13 +207,13 @@ def test_what_cannot_be_compared_is_refused(router, data, summary):
     with pytest.raises(NotFittedError, match="call fit first"):
         drift(by_word.router(), fresh, reference=summary)
     with pytest.raises(NotFittedError, match="call fit first"):
-        summarize(by_word.router(), data)
+        by_word.router().summarize(data)
     with pytest.raises(DataError, match="19 fresh queries are too few"):
         drift(router, fresh.take(range(19)), reference=summary)
     with pytest.raises(DataError, match=r"fitted on (other data|500 queries)"):
-        summarize(router, data.take(range(100)))
+        router.summarize(data.take(range(100)))
     with pytest.raises(DataError, match="the router on"):
-        summarize(router, data.select(["large"]))
+        router.summarize(data.select(["large"]))
     with pytest.raises(DataError, match="the reference is on"):
         drift(router, fresh, reference=replace(summary, models=("a", "b")))
     with pytest.raises(ConfigurationError, match="not list"):
@@ -275,9 +275,9 @@ def test_wording_by_hand():
     assert len(trigrams("abcabcabc")) == len(trigrams("abcabc")) == 6
     own, counted = np.array([0, 1]), np.array([3.0, 1.0])
     fresh = (math.log(3.5 / 5) + math.log(1.5 / 5)) / 2
-    assert usualness(own, counted, 4, seen=False) == pytest.approx(fresh)
+    assert usualness(own, counted, 4, counted=False) == pytest.approx(fresh)
     seen = (math.log(2.5 / 4) + math.log(0.5 / 4)) / 2
-    assert usualness(own, counted, 4, seen=True) == pytest.approx(seen)
+    assert usualness(own, counted, 4, counted=True) == pytest.approx(seen)
     assert len(trigrams("\ud800 \N{GRINNING FACE} text")) > 4
 
 

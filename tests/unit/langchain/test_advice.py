@@ -14,7 +14,8 @@ from cascade_engine import (
     Price,
     UnknownPriceError,
 )
-from cascade_engine.advisers import ChatJudge, ChatRouter, judge_report
+from cascade_engine.evaluation import judge_report
+from cascade_engine.routing import ChatJudge, ChatRouter
 from langchain_cascade import CascadeRoutingLLM
 
 HARD, EASY = "hard question number 3?", "easy question number 4?"

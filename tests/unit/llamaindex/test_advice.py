@@ -22,7 +22,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from pydantic import Field
 
 from cascade_engine import ConfigurationError, Price
-from cascade_engine.advisers import ChatJudge
+from cascade_engine.routing import ChatJudge
 from llamaindex_cascade import CascadeRoutingLLM
 
 QUESTIONS = [f"{'hard' if i % 3 == 0 else 'easy'} question number {i}?" for i in range(30)]

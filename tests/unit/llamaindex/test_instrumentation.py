@@ -22,7 +22,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
 from cascade_engine import Price
-from cascade_engine.advisers import ChatJudge
+from cascade_engine.routing import ChatJudge
 from llamaindex_cascade import CascadeDecisionEvent, CascadeRoutingLLM
 from tests.llamaindex_fixtures import ASKED, PRICES, Llamas, add, facts, record
 from tests.scripted import plain, sure

@@ -23,18 +23,17 @@ from cascade_engine import (
     adrive,
     drive,
 )
-from cascade_engine.advisers import (
+from cascade_engine.answers.scores import read_score, read_scores
+from cascade_engine.core.explain import explain
+from cascade_engine.evaluation import judge_report
+from cascade_engine.routing import (
     ChatJudge,
     ChatRouter,
     aadvise,
     advise,
     judge_prompt,
-    judge_report,
-    read_score,
-    read_scores,
     yes_no_prompt,
 )
-from cascade_engine.core.explain import explain
 from cascade_engine.routing.saving import save
 
 MODELS = ("small", "large")
@@ -169,12 +168,12 @@ def test_the_judged_answer_cannot_close_its_own_fence():
 
 def test_a_bare_verdict_counts_by_its_probability():
     judge = ChatJudge("judge", prompt=yes_no_prompt)
-    assert judge.heard(Answer("Yes", (np.log(0.7),)))["judge"] == pytest.approx(0.7)
-    assert judge.heard(Answer("No.", (np.log(0.7), -0.1)))["judge"] == pytest.approx(0.3)
-    assert judge.heard(Answer("Yes"))["judge"] == 1.0
-    assert judge.heard(Answer("0.4", (np.log(0.7),)))["judge"] == 0.4
+    assert judge.signals_of(Answer("Yes", (np.log(0.7),)))["judge"] == pytest.approx(0.7)
+    assert judge.signals_of(Answer("No.", (np.log(0.7), -0.1)))["judge"] == pytest.approx(0.3)
+    assert judge.signals_of(Answer("Yes"))["judge"] == 1.0
+    assert judge.signals_of(Answer("0.4", (np.log(0.7),)))["judge"] == 0.4
     with pytest.raises(DataError, match="'maybe'"):
-        judge.heard(Answer("maybe"))
+        judge.signals_of(Answer("maybe"))
 
 
 def test_bad_advisers_are_refused():

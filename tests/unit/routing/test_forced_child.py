@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade_engine import Answer, CascadeDataset, CascadeRouter, drive
-from cascade_engine.advisers import ChatJudge, ChatRouter, advise
+from cascade_engine.routing import ChatJudge, ChatRouter, advise
 
 MODELS = ("small", "large")
 JUDGE, ROUTER = ChatJudge("judge"), ChatRouter("router", MODELS)

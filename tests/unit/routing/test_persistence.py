@@ -499,7 +499,7 @@ def judged(content, **fields):
             lambda c: c["router"]["state"].update(advisers={"$tuple": [cost_node(c)]}),
             "an adviser is a ChatJudge or a ChatRouter, not .*HalfCost",
         ),
-        (lambda c: c["router"]["state"].update(_advising=7), "_advising is int, no Advising"),
+        (lambda c: c["router"]["state"].update(_advising=7), "_advising is int, no AdvicePlan"),
         (lambda c: advised(c, advisers=7), "_advising.advisers is int, no tuple"),
         (lambda c: advised(c, advisers={"$tuple": ["judge"]}), "an adviser is .*, not 'judge'"),
         (lambda c: judged(c, name=7), "name.*must be.*7"),

@@ -23,11 +23,11 @@ from cascade_engine import (
     drive,
     evaluate,
 )
-from cascade_engine.advisers import ChatJudge, advise
 from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Charge
 from cascade_engine.estimators import CombinedEstimator, ConsistencySignal, LogprobSignal
-from cascade_engine.routing.sampling import sampled
+from cascade_engine.routing import ChatJudge, advise
+from cascade_engine.routing.sampling import take_samples
 from cascade_engine.routing.saving import save
 
 MODELS = ("small", "large")
@@ -401,7 +401,7 @@ def one(answer, spare=(), cost=2.0):
 
 
 def taken(data, count):
-    ((answer,),) = sampled(data, {"m": count}, Charge({"m": Price(1e6, 1e6)})).answers
+    ((answer,),) = take_samples(data, {"m": count}, Charge({"m": Price(1e6, 1e6)})).answers
     return answer.samples, answer.advice_cost
 
 
@@ -427,10 +427,10 @@ def test_texts_beside_an_answer_come_first():
 
 def test_taking_samples_twice_changes_nothing(data):
     charge = Charge({})
-    once = sampled(data, {"small": 2}, charge)
-    twice = sampled(once, {"small": 2}, charge)
+    once = take_samples(data, {"small": 2}, charge)
+    twice = take_samples(once, {"small": 2}, charge)
     assert twice.answers == once.answers
-    assert sampled(data, {}, charge) is data
+    assert take_samples(data, {}, charge) is data
 
 
 def test_what_sessions_answered_is_data_to_fit_on(router, data):

@@ -25,7 +25,7 @@ def spent(router, data):
     """What the router's policy spends on average, whichever way its coins fall."""
     evidence = router.quality.read(data)
     believed = EstimatedBeliefs(router.quality, evidence, router.cost.predict(data.queries))
-    game, policy = router.game(data, believed), router.policy_
+    game, policy = router.simulation(data, believed), router.policy_
     cheap, dear = (
         game.play(np.full(len(data), lam)).mean_cost for lam in (policy.cheap, policy.dear)
     )
