@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 pytest.importorskip("langchain_openai")
 pytest.importorskip("xllamacpp")
 
 from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_openai import ChatOpenAI
 
 from cascade_engine.evaluation import judge_report
 from cascade_engine.local import LocalServer, WeightsUnavailableError
 from cascade_engine.routing import ChatJudge, yes_no_prompt
 from langchain_cascade import CascadeRoutingLLM, Price
+from tests.capitals import QUESTIONS, REFERENCES, chat, holds
 
 pytestmark = pytest.mark.local_models
 
-CAPITALS = {
-    "France": "Paris",
-    "Japan": "Tokyo",
-    "Italy": "Rome",
-    "Spain": "Madrid",
-    "Egypt": "Cairo",
-    "Peru": "Lima",
-    "Cuba": "Havana",
-    "Kenya": "Nairobi",
-    "Norway": "Oslo",
-    "Greece": "Athens",
-    "Portugal": "Lisbon",
-    "Russia": "Moscow",
-}
-QUESTIONS = [f"What is the capital of {country}? One word." for country in CAPITALS]
 PRICES = {"short": Price(1, 1), "long": Price(1, 1), "judge": Price(1, 1)}
 
 
@@ -50,21 +34,8 @@ def judge_server():
 @pytest.fixture(scope="module")
 def llm(local_server, judge_server):
     """Children cut off after 2 tokens or after 12, and the judge, which says Yes or No."""
-
-    def client(server, tokens):
-        return ChatOpenAI(
-            model=server.model,
-            base_url=server.base_url,
-            api_key="local",
-            temperature=0,
-            logprobs=True,
-            max_tokens=tokens,
-            stream_usage=True,
-            http_client=httpx.Client(),
-        )
-
-    models = {"short": client(local_server, 2), "long": client(local_server, 12)}
-    judge = client(judge_server, 1)
+    models = {"short": chat(local_server, 2), "long": chat(local_server, 12)}
+    judge = chat(judge_server, 1)
     yield CascadeRoutingLLM(
         models=models,
         judge=(ChatJudge("judge", prompt=yes_no_prompt), judge),
@@ -75,14 +46,9 @@ def llm(local_server, judge_server):
         each.http_client.close()
 
 
-def holds(question, answer, reference):
-    """Whether the right word occurs in the answer."""
-    return float(reference.lower() in answer.lower())
-
-
 def test_a_judge_is_measured_trusted_and_charged(llm, judge_server):
     collected = llm.collect(QUESTIONS, progress=False)
-    data = collected.dataset(references=list(CAPITALS.values()), grade=holds)
+    data = collected.dataset(references=REFERENCES, grade=holds)
     data = llm.advise(data, progress=False)
     scores = [answer.signals["judge"] for row in data.answers for answer in row]
     assert all(0 <= score <= 1 for score in scores)

@@ -12,9 +12,11 @@ import httpx
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_openai import ChatOpenAI
 
 from langchain_cascade import CascadeRoutingLLM, Price
+from tests.capitals import QUESTIONS, REFERENCES, chat, holds
+from tests.helpers import whole
+from tests.scripted.clients import LOOPBACK
 
 pytestmark = pytest.mark.local_models
 
@@ -22,42 +24,13 @@ QUESTION = "What is the capital of France?"
 #: The same model, cut off after 4 tokens or after 10: the second is dearer and says more.
 LENGTHS = {"short": 4, "long": 10}
 PRICES = {"short": Price(1, 1), "long": Price(1, 1)}
-
-CAPITALS = {
-    "France": "Paris",
-    "Japan": "Tokyo",
-    "Italy": "Rome",
-    "Spain": "Madrid",
-    "Germany": "Berlin",
-    "Egypt": "Cairo",
-    "Peru": "Lima",
-    "Cuba": "Havana",
-    "Kenya": "Nairobi",
-    "Norway": "Oslo",
-    "Sweden": "Stockholm",
-    "Greece": "Athens",
-    "Portugal": "Lisbon",
-    "Russia": "Moscow",
-}
 SUMS = {f"What is {a} + {b}? Answer with a number.": str(a + b) for a, b in ((2, 2), (3, 5))}
-QUESTIONS = [f"What is the capital of {country}? One word." for country in CAPITALS] + list(SUMS)
-REFERENCES = list(CAPITALS.values()) + list(SUMS.values())
 
 
 def clients(server):
     """Two clients with connections of their own: event loops cannot share them."""
     return {
-        name: ChatOpenAI(
-            model=server.model,
-            base_url=server.base_url,
-            api_key="local",
-            temperature=0,
-            logprobs=True,
-            max_tokens=tokens,
-            stream_usage=True,
-            http_client=httpx.Client(),
-            http_async_client=httpx.AsyncClient(),
-        )
+        name: chat(server, tokens, http_async_client=httpx.AsyncClient(**LOOPBACK))
         for name, tokens in LENGTHS.items()
     }
 
@@ -84,22 +57,10 @@ def learned(local_server):
     llm = CascadeRoutingLLM(
         models=models, prices=PRICES, strategy="routing", max_expected_cost=1e-4
     )
-    llm.fit(QUESTIONS, REFERENCES, grade=holds)
+    llm.fit([*QUESTIONS, *SUMS], [*REFERENCES, *SUMS.values()], grade=holds)
     for client in models.values():
         client.http_client.close()
     return llm.router
-
-
-def holds(question, answer, reference):
-    """Whether the right word occurs in the answer."""
-    return float(reference.lower() in answer.lower())
-
-
-def whole(chunks):
-    total = chunks[0]
-    for chunk in chunks[1:]:
-        total += chunk
-    return total
 
 
 def check_escalated(message):

@@ -56,7 +56,8 @@ def test_answers_are_the_same_from_another_server(server, weights):
     with LocalServer(weights) as other:
         assert other.model == weights.stem
         for prompt in PROMPTS:
-            assert content(other.complete(prompt)) == content(server.complete(prompt))
+            said = [content(one.complete(prompt, max_tokens=32)) for one in (other, server)]
+            assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

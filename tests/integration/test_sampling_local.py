@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 pytest.importorskip("langchain_openai")
 pytest.importorskip("xllamacpp")
 
 from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_openai import ChatOpenAI
 
 from langchain_cascade import CascadeRoutingLLM, Price
+from tests.capitals import QUESTIONS, REFERENCES, chat, holds
 
 pytestmark = pytest.mark.local_models
-
-CAPITALS = {
-    "France": "Paris",
-    "Japan": "Tokyo",
-    "Italy": "Rome",
-    "Spain": "Madrid",
-    "Egypt": "Cairo",
-    "Peru": "Lima",
-    "Cuba": "Havana",
-    "Kenya": "Nairobi",
-    "Norway": "Oslo",
-    "Greece": "Athens",
-    "Portugal": "Lisbon",
-    "Russia": "Moscow",
-}
-QUESTIONS = [f"What is the capital of {country}? One word." for country in CAPITALS]
 
 
 @pytest.fixture
 def llm(local_server):
     """Children cut off after 4 tokens or after 12, both at temperature 1."""
     models = {
-        name: ChatOpenAI(
-            model=local_server.model,
-            base_url=local_server.base_url,
-            api_key="local",
-            temperature=1.0,
-            logprobs=True,
-            max_tokens=tokens,
-            stream_usage=True,
-            http_client=httpx.Client(),
-        )
+        name: chat(local_server, tokens, temperature=1.0)
         for name, tokens in (("short", 4), ("long", 12))
     }
     prices = {"short": Price(1, 1), "long": Price(10, 10)}
@@ -56,15 +30,8 @@ def llm(local_server):
         each.http_client.close()
 
 
-def holds(question, answer, reference):
-    """Whether the right word occurs in the answer."""
-    return float(reference.lower() in answer.lower())
-
-
 def test_a_real_model_says_other_things_when_asked_again_and_pays_for_it(llm, local_server):
-    data = llm.collect(QUESTIONS, progress=False).dataset(
-        references=list(CAPITALS.values()), grade=holds
-    )
+    data = llm.collect(QUESTIONS, progress=False).dataset(references=REFERENCES, grade=holds)
     assert all([len(cell) for cell in row] == [2, 0] for row in data.samples)
     said = [
         {row[0].text, *(a.text for a in cells[0])}
