@@ -39,6 +39,7 @@ __all__ = [
     "NotFittedError",
     "PersistenceError",
     "SessionStateError",
+    "StreamClosedError",
     "UnknownPriceError",
 ]
 
@@ -97,9 +98,9 @@ class SessionStateError(CascadeError, RuntimeError):
 
 
 class InvalidAnswerError(CascadeError, ValueError):
-    """A model answered what cannot be used: not in the form asked for, say.
+    """A model's answer cannot be used: it is not in the form asked for, say.
 
-    Reported to a session, the model counts as failed, and what the answer cost is charged.
+    A session to which it is reported counts the model as failed, and charges what the answer cost.
 
     Attributes:
         answer: the `Answer` that cannot be used.

@@ -24,8 +24,7 @@ class HoldsTrace(Protocol):
     """A record with a trace in it, such as the `LoggedTrace`s that `read_traces` returns."""
 
     @property
-    def trace(self) -> Trace:
-        """The trace."""
+    def trace(self) -> Trace: ...
 
 
 def explain(trace: Trace | HoldsTrace) -> str:

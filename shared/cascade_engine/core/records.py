@@ -26,8 +26,8 @@ class Query:
         tools: the tools that may be called, each a mapping with "name" and "parameters", a JSON
             schema of the arguments; an empty one stands for a tool that cannot be described so.
         schema: JSON schema of the answer asked for, or None where it is free.
-        signals: what was measured of it, by name: an LLM router's verdict, or a number of your own.
-            What is not there is unknown.
+        signals: numbers measured on the query, by name: an LLM router's verdict, or one of your
+            own. One that is missing is unknown.
         advice_cost: what was paid for such signals, by the adviser's name.
     """
 
@@ -40,7 +40,7 @@ class Query:
 
     @property
     def length(self) -> int:
-        """Characters sent to a model, all told."""
+        """Characters sent to a model in all."""
         return len(self.text) + self.context_length
 
 
@@ -49,14 +49,14 @@ class Usage:
     """Tokens of one call, as the provider reports them.
 
     Attributes:
-        input_tokens: of everything sent, all kinds together.
-        output_tokens: of everything written, all kinds together.
-        cached_tokens: of the input, those read from a cache.
-        cache_write_tokens: of the input, those written to a cache.
-        image_tokens: of the input.
-        audio_input_tokens: of the input.
-        reasoning_tokens: of the output, those not shown.
-        audio_output_tokens: of the output.
+        input_tokens: tokens sent, all kinds together.
+        output_tokens: tokens written, all kinds together.
+        cached_tokens: input tokens read from a cache.
+        cache_write_tokens: input tokens written to a cache.
+        image_tokens: input tokens of images.
+        audio_input_tokens: input tokens of audio.
+        reasoning_tokens: output tokens that are not shown.
+        audio_output_tokens: output tokens of audio.
     """
 
     input_tokens: int = 0
@@ -74,8 +74,8 @@ class ToolCall:
     """A model's wish to call a tool.
 
     Attributes:
-        name: of the tool.
-        arguments: as a mapping, or as the model wrote them where that is no JSON object.
+        name: name of the tool.
+        arguments: the arguments by name; the text that the model wrote where it is no JSON object.
     """
 
     name: str
@@ -93,13 +93,13 @@ class Answer:
         usage: tokens used, or None where the provider reports none.
         cost: what the call cost, in the router's unit, or None to have it priced from `usage`.
         seconds: latency of the call.
-        seconds_to_first_token: until the first part of it came, where it was streamed.
+        seconds_to_first_token: time until the first part came, where the answer was streamed.
         finish_reason: the provider's word for why generation ended ("stop", "length", ...).
-        tool_calls: the tools it wants called.
-        signals: what else was measured of it, by name: a judge's score, a verifier's, a number of
-            your own. What is not there is unknown.
-        advice_cost: what was paid for such signals, by the adviser's name, and for samples by the
-            model's own; no part of `cost`.
+        tool_calls: the tools that the model wants called.
+        signals: numbers measured on the answer, by name: a judge's or a verifier's score, or one of
+            your own. One that is missing is unknown.
+        advice_cost: what was paid for such signals, by the adviser's name, and for samples, by the
+            model's name; no part of `cost`.
         samples: texts of further answers of the same model to the same query.
         payload: the caller's own object (a chat message, say); the engine never looks inside.
     """
@@ -127,10 +127,11 @@ class Call:
         final: whether this model's answer will be returned whatever it says, so that it may be
             streamed to the user while it is being written.
         max_cost: what is left of the hard cap on this query's cost, or None without a cap.
-        purpose: "answer"; or advice: "judge" on an answer, "route" on the query, and "sample", a
-            further answer of the model to the same query, to see whether it says the same again.
+        purpose: "answer" for the user's answer; "judge" for a judge of an answer, "route" for a
+            router that reads the query, and "sample" for a further answer of the model to the same
+            query, which is compared with the first.
         prompt: what to ask in place of the query, or None to ask the query itself.
-        about: the model whose answer is judged, or to be compared.
+        about: the model whose answer is judged, or sampled again.
     """
 
     model: str

@@ -118,10 +118,10 @@ class Encoder(ValueEncoder):
             return self._number(value, place)
         if isinstance(value, np.ndarray):
             return {"$array": self._array(value, place)}
-        if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
-            return {"$pattern": [_text(value.pattern), value.flags]}
         if type(value) in {set, frozenset}:  # whose order differs between processes
             return {f"${type(value).__name__}": sorted(self._list(value, place), key=json.dumps)}
+        if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+            return {"$pattern": [_text(value.pattern), value.flags]}
         return self._object(value, place)
 
     def _number(self, value: Any, place: str) -> Any:

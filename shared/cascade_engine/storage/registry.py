@@ -98,7 +98,9 @@ def persistent(
     """
 
     def register(target: T) -> T:
-        if isinstance(target, type) and not _has_attributes_only(target):
+        cls: Any = target
+        is_class = inspect.isclass(cls)
+        if is_class and not _has_attributes_only(cls):
             raise ConfigurationError(
                 f"{target!r} holds more than its attributes, which would be lost: hold it in one"
             )
@@ -109,7 +111,7 @@ def persistent(
                 f"{target!r} cannot be stored as {name!r}, which is {other.target!r}: give another "
                 "name"
             )
-        own = _fields_of(target) if fields is None and isinstance(target, type) else fields or ()
+        own = _fields_of(cls) if is_class and fields is None else fields or ()
         parts = tuple(own), tuple(fitted), tuple(fitting_data), dict(left_out or {})
         _BY_NAME[name] = _BY_TARGET[target] = Registration(target, name, version, *parts, upgrade)
         return target
