@@ -151,6 +151,10 @@ def test_permissions_stay(tmp_path):
         ),
         (lambda text: text.replace('"label_cost": 0.25', '"x": 0'), "is damaged: KeyError"),
         (
+            lambda text: text.replace('"label_cost": 0.25', '"label_cost": null'),
+            "is damaged: TypeError",
+        ),
+        (
             lambda text: text.replace('"quality": {"small": 0.1', '"quality": {"small": 7'),
             "rescale",
         ),
