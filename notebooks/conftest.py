@@ -9,6 +9,13 @@ NEEDED = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """A notebook is a long run."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("slow")
+
+
 def pytest_runtest_setup(item):
     """Fetches the weights, or skips the notebook."""
     from cascade_engine.local import WeightsUnavailableError, fetch

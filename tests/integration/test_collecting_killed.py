@@ -52,6 +52,7 @@ print(len(found.missing()), found.cost)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_a_killed_collection_goes_on(tmp_path, way):
     path, paid = tmp_path / "journal.jsonl", tmp_path / "paid"

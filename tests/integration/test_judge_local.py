@@ -15,7 +15,7 @@ from cascade_engine.routing import ChatJudge, yes_no_prompt
 from langchain_cascade import CascadeRoutingLLM, Price
 from tests.capitals import QUESTIONS, REFERENCES, chat, holds
 
-pytestmark = pytest.mark.local_models
+pytestmark = [pytest.mark.local_models, pytest.mark.slow]
 
 PRICES = {"short": Price(1, 1), "long": Price(1, 1), "judge": Price(1, 1)}
 

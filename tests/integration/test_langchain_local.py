@@ -18,7 +18,7 @@ from tests.capitals import QUESTIONS, REFERENCES, chat, holds
 from tests.helpers import whole
 from tests.scripted.clients import LOOPBACK
 
-pytestmark = pytest.mark.local_models
+pytestmark = [pytest.mark.local_models, pytest.mark.slow]
 
 QUESTION = "What is the capital of France?"
 #: The same model, cut off after 4 tokens or after 10: the second is dearer and says more.

@@ -17,7 +17,7 @@ from llamaindex_cascade import CascadeRoutingLLM
 PROMPT = "Is 'I loved it' positive or negative? One word."
 QUESTION = [ChatMessage(content=PROMPT)]
 
-pytestmark = pytest.mark.local_models
+pytestmark = [pytest.mark.local_models, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ PROMPTS = (
     "List three colours.",
 )
 
-pytestmark = pytest.mark.local_models
+pytestmark = [pytest.mark.local_models, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

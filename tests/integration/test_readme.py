@@ -12,6 +12,7 @@ from cascade_engine.local import WeightsUnavailableError
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.mark.slow
 @pytest.mark.local_models
 def test_the_quickstart_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)

@@ -12,7 +12,7 @@ from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_cascade import CascadeRoutingLLM, Price
 from tests.capitals import QUESTIONS, REFERENCES, chat, holds
 
-pytestmark = pytest.mark.local_models
+pytestmark = [pytest.mark.local_models, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ def run(script, folder, seed):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_another_process_decides_alike(tmp_path):
     saved = run(SAVE, tmp_path / "router", "1")
     loaded = run(LOAD, tmp_path / "router", "2")

@@ -36,6 +36,7 @@ def test_the_data_set_stays_small(wheel):
     assert info.file_size < 4_000_000
 
 
+@pytest.mark.slow
 def test_an_unpacked_wheel_fits_and_decides(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = """

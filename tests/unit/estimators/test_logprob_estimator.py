@@ -108,6 +108,7 @@ def test_the_spread_foretells_how_far_the_estimate_will_move(fitted, evidence, t
             assert np.sqrt(np.mean(sd[:, i] ** 2)) == pytest.approx(moved, rel=0.15)
 
 
+@pytest.mark.slow
 def test_labels_of_pure_noise_leave_no_trace_in_cross_fitted_estimates(make_data):
     before, after = [], []
     for seed in range(6):

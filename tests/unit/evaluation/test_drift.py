@@ -42,6 +42,7 @@ def summary(router, data):
     return router.summarize(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(60, 200), (400, 60), (300, 300), (1000, 1000)])
 def test_there_are_few_false_alarms(n, m):
     """At most one alarm in a hundred is promised; all features together, and not each."""
@@ -54,6 +55,7 @@ def test_there_are_few_false_alarms(n, m):
     assert alarms <= 1
 
 
+@pytest.mark.slow
 def test_nor_does_the_default_estimator_raise_any(make_data):
     every = make_data(900, 3, 5)
     order = np.random.default_rng(0).permutation(900)

@@ -62,6 +62,7 @@ def test_threads_do_not_mix_their_records(fakes):
         assert len({message.id for message in answers}) == len(answers)
 
 
+@pytest.mark.slow
 async def test_concurrent_calls_do_not_mix_their_records(fakes):
     llm = echoing(fakes)
     messages = await asyncio.gather(*(llm.ainvoke(str(i), seen_by(i)) for i in range(1000)))

@@ -66,6 +66,7 @@ def fitted(way, recorded, train):
     return llm.fit(train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("saves", "loads"), [(langchain, llamaindex), (llamaindex, langchain)])
 def test_what_one_saved_the_other_loads(saves, loads, recorded, train, tmp_path):
     before = fitted(saves, recorded, train)
@@ -80,6 +81,7 @@ def test_what_one_saved_the_other_loads(saves, loads, recorded, train, tmp_path)
     assert after.evaluate(recorded).to_dict() == before.evaluate(recorded).to_dict()
 
 
+@pytest.mark.slow
 def test_the_adapters_learn_the_same(recorded, train):
     one, other = (fitted(way, recorded, train) for way in (langchain, llamaindex))
     assert one.router.policy_ == other.router.policy_

@@ -446,6 +446,7 @@ def test_a_saved_router_asks_as_before(router, advised, tmp_path):
 # Reports.
 
 
+@pytest.mark.slow
 def test_a_good_judge_is_told_from_a_coin(advised):
     report = judge_report(advised, JUDGE, replications=100)
     assert report.is_worth_hearing

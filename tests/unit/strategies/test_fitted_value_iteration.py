@@ -67,6 +67,7 @@ def test_it_decides_as_well_as_the_index_where_that_is_optimal():
     assert found[NAME] > found["reservation_index"] - 0.01
 
 
+@pytest.mark.slow
 def test_depth_and_pool_bound_what_runs():
     some = world(120, 30, 3)
     strategy, frontier = tune(FittedValueIteration(max_depth=2), some.beliefs, **some.truth)

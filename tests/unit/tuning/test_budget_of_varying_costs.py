@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from cascade_engine import Answer, CascadeDataset, CascadeRouter
 
@@ -30,6 +31,7 @@ def varying(n, seed):
     return CascadeDataset(models, queries, answers, quality.astype(float), cost)
 
 
+@pytest.mark.slow
 def test_a_budget_is_met():
     over = []
     for seed in (1, 2, 3):
