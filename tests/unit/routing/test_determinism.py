@@ -51,17 +51,6 @@ def run_python(script, **environment):
     return done.stdout
 
 
-def test_neither_threads_nor_hash_seeds_change_a_bit():
-    first = run_python(
-        PLAY, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", PYTHONHASHSEED="1"
-    )
-    second = run_python(
-        PLAY, OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2", MKL_NUM_THREADS="2", PYTHONHASHSEED="2"
-    )
-    assert first == second
-    assert len(first.splitlines()) == 12
-
-
 @pytest.mark.parametrize(
     ("text", "seed", "expected"),
     [
@@ -91,7 +80,26 @@ print(router.session("three two one").trace.decisions)
 """
 
 
-def test_two_processes_decide_alike():
-    first = run_python(FIT, PYTHONHASHSEED="1")
-    assert first == run_python(FIT, PYTHONHASHSEED="2")
+@pytest.fixture(scope="module")
+def printed():
+    """What two processes print that differ in threads and hash seeds: of PLAY, and of FIT."""
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    script = f"{PLAY}\nprint('then')\n{FIT}"
+    return [
+        run_python(script, PYTHONHASHSEED=n, **dict.fromkeys(threads, n)).split("then\n")
+        for n in ("1", "2")
+    ]
+
+
+@pytest.mark.slow
+def test_neither_threads_nor_hash_seeds_change_a_bit(printed):
+    (first, _), (second, _) = printed
+    assert first == second
+    assert len(first.splitlines()) == 12
+
+
+@pytest.mark.slow
+def test_two_processes_decide_alike(printed):
+    (_, first), (_, second) = printed
+    assert first == second
     assert "Policy(" in first
