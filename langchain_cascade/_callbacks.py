@@ -1,28 +1,48 @@
-"""What a call of the cascade hands down to its children: callbacks, metadata, configuration."""
+"""What a call of the cascade hands down to its children: callbacks, metadata, configuration.
+
+A child's handlers hear everything but its tokens. What the user sees token by token are the tokens
+of the cascade's own run: a child's may belong to a draft that is rejected, and those of a final
+answer are passed on, and would be heard twice.
+"""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    CallbackManager,
+    UsageMetadataCallbackHandler,
+)
 from langchain_core.runnables.config import (
     RunnableConfig,
     ensure_config,
     var_child_runnable_config,
 )
+from langchain_core.tracers import BaseTracer
+
+# LangChain has no public names for these: its own streams are told by their class alone, and so are
+# LangGraph's; and the hooks by which counters of tokens come to every run are in one list.
+from langchain_core.tracers._streaming import (
+    _StreamingCallbackHandler,
+    _V2StreamingCallbackHandler,
+)
+from langchain_core.tracers.base import AsyncBaseTracer
+from langchain_core.tracers.context import _configure_hooks
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
 from cascade_engine.plugin.call_options import OPTIONS
-from langchain_cascade._handlers import counting, without_tokens
 from langchain_cascade._options import read_options
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
-    from contextvars import Token
+    from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
@@ -33,6 +53,13 @@ if TYPE_CHECKING:
 RUN = "cascade_run"
 #: The custom event that announces each decision, with `Decision.to_dict` as its data.
 DECISION = "cascade_decision"
+#: Handlers that turn a run's tokens into a stream, and have no use without them.
+STREAMING = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
+#: Handlers that keep a child's tokens with the child's run.
+_TRACERS = (BaseTracer, AsyncBaseTracer)
+#: Methods that hear tokens, and the classes whose own hear nothing.
+_TOKENS = ("on_llm_new_token", "on_stream_event")
+_BASES = (BaseCallbackHandler, AsyncCallbackHandler)
 
 
 @dataclass(slots=True)
@@ -152,29 +179,30 @@ def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_a
     )
 
 
-@dataclass(slots=True)
-class surrounded_by:  # noqa: N801  reads as a function
-    """Makes a child's configuration the one that surrounds it.
+class Surroundings:
+    """A context in which a child's configuration is the one that surrounds it.
 
     A binding merges what surrounds it into what it is called with: it would bring back the handlers
-    and options that a child must not see.
+    and options that a child must not see. LangChain's own `set_config_context` copies the whole
+    context, which costs several times as much, and leaves it set for `async` code.
     """
 
-    config: RunnableConfig
-    _before: Token[RunnableConfig | None] | None = None
+    __slots__ = ("_config", "_token")
+
+    def __init__(self, config: RunnableConfig) -> None:
+        self._config = config
 
     def __enter__(self) -> None:
-        self._before = var_child_runnable_config.set(self.config)
+        self._token = var_child_runnable_config.set(self._config)
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            var_child_runnable_config.reset(self._before)
+        var_child_runnable_config.reset(self._token)
 
 
 def streamed(stream: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:
     """A child's stream, surrounded by its configuration; between the chunks nothing is."""
     while True:
-        with surrounded_by(config):
+        with Surroundings(config):
             try:
                 chunk = next(stream)
             except StopIteration:
@@ -188,7 +216,7 @@ async def astreamed(
     """The same, without blocking the event loop."""
     async with aclosing(stream):
         while True:
-            with surrounded_by(config):
+            with Surroundings(config):
                 try:
                     chunk = await anext(stream)
                 except StopAsyncIteration:
@@ -203,21 +231,104 @@ def _below(
     configurable: Mapping[str, Any],
 ) -> RunnableConfig:
     is_async = manager is AsyncCallbackManager
-    hearing = [*source.inheritable_handlers, *counting(source)]
-    handlers = without_tokens(hearing, is_async=is_async)
+    inherited = [*source.inheritable_handlers, *token_counters(source)]
+    handlers = without_tokens(inherited, is_async=is_async)
     children = manager(
         handlers=list(handlers),
         inheritable_handlers=handlers,
         parent_run_id=run_id,
         tags=list(source.inheritable_tags),
         inheritable_tags=list(source.inheritable_tags),
-        metadata=_own(source.inheritable_metadata),
-        inheritable_metadata=_own(source.inheritable_metadata),
+        metadata=_without_model(source.inheritable_metadata),
+        inheritable_metadata=_without_model(source.inheritable_metadata),
     )
-    rest = {key: value for key, value in configurable.items() if key not in OPTIONS}
-    return RunnableConfig(callbacks=children, configurable=rest)
+    others = {key: value for key, value in configurable.items() if key not in OPTIONS}
+    return RunnableConfig(callbacks=children, configurable=others)
 
 
-def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _without_model(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata without what describes the parent as a model."""
     return {key: value for key, value in metadata.items() if not key.startswith("ls_")}
+
+
+def without_tokens(
+    handlers: Iterable[BaseCallbackHandler], *, is_async: bool
+) -> list[BaseCallbackHandler]:
+    """The handlers for a child's run."""
+    silent = _AsyncTokenless if is_async else _Tokenless
+    return [
+        cast("BaseCallbackHandler", silent(handler)) if _needs_silence(handler) else handler
+        for handler in handlers
+        if not isinstance(handler, STREAMING)
+    ]
+
+
+def token_counters(source: Any) -> list[BaseCallbackHandler]:
+    """Handlers of a run alone that count tokens, all of which are used by the children."""
+    return [
+        handler
+        for handler in source.handlers
+        if isinstance(handler, UsageMetadataCallbackHandler)
+        and handler not in source.inheritable_handlers
+    ]
+
+
+def _needs_silence(handler: BaseCallbackHandler) -> bool:
+    kind: Any = type(handler)
+    return not isinstance(handler, _Tokenless) and _hears_tokens(kind) and not _is_global(handler)
+
+
+@lru_cache(maxsize=1024)
+def _hears_tokens(kind: Any) -> bool:
+    if issubclass(kind, _TRACERS):
+        return False
+    return any(
+        getattr(kind, name) not in {getattr(base, name, None) for base in _BASES}
+        for name in _TOKENS
+    )
+
+
+def _is_global(handler: BaseCallbackHandler) -> bool:
+    """Whether LangChain adds it to every run, unless it is there itself: counters of tokens."""
+    return any(hook[0].get() is handler for hook in _configure_hooks)
+
+
+class _Tokenless:
+    """A handler that hears no tokens; to `isinstance` and `in` it is the handler itself.
+
+    LangChain looks at both: by its class it tells whether a tracer or a counter is there already,
+    and by equality that a handler given twice is one. A subclass made for the handler could not
+    share its state, and a copy of the handler would count for itself alone.
+    """
+
+    def __init__(self, handler: BaseCallbackHandler) -> None:
+        self._handler = handler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handler, name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        return type(self._handler)
+
+    def __eq__(self, other: object) -> bool:
+        return self._handler is other or self._handler is getattr(other, "_handler", None)
+
+    def __hash__(self) -> int:
+        return hash(self._handler)
+
+    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
+        """Hears nothing."""
+
+    def on_stream_event(self, *args: Any, **kwargs: Any) -> None:
+        """Hears nothing."""
+
+
+class _AsyncTokenless(_Tokenless):
+    """The same; LangChain would send a plain method to a thread for every token."""
+
+    async def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Hears nothing."""
+
+    async def on_stream_event(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Hears nothing."""

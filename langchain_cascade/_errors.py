@@ -1,7 +1,8 @@
-"""What is raised where no child could answer, in words that LangChain knows."""
+"""Errors that mean something to LangChain: where no child could answer, and where a graph stops."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from langchain_core.exceptions import ContextOverflowError
@@ -11,7 +12,7 @@ from cascade_engine import AllModelsFailedError
 if TYPE_CHECKING:
     from cascade_engine import Answer, Session
 
-__all__ = ["AllContextsOverflowError", "result_of"]
+__all__ = ["AllContextsOverflowError", "result_of", "stops_the_graph"]
 
 
 class AllContextsOverflowError(AllModelsFailedError, ContextOverflowError):
@@ -30,7 +31,17 @@ def result_of(session: Session) -> Answer:
     try:
         return session.result
     except AllModelsFailedError as error:
-        kinds = {isinstance(each, ContextOverflowError) for each in error.errors.values()}
-        if kinds != {True}:
+        causes = error.errors.values()
+        if not causes or not all(isinstance(cause, ContextOverflowError) for cause in causes):
             raise
-        raise AllContextsOverflowError(error.errors, error._unavailable) from None
+        raise AllContextsOverflowError(error.errors, error.unavailable) from None
+
+
+def stops_the_graph(error: BaseException) -> bool:
+    """Whether an error is LangGraph's way to stop: to ask a human, say, or to hand over.
+
+    It says nothing of the child that it comes through. Whoever raises one has imported LangGraph,
+    which is therefore looked up, and never loaded.
+    """
+    errors = sys.modules.get("langgraph.errors")
+    return errors is not None and isinstance(error, errors.GraphBubbleUp)

@@ -1,6 +1,6 @@
-"""What tells one cascade from another: a digest of its children and settings, for caches.
+"""What a cascade is, for caches, tracers and agents: digests, the common profile and provider.
 
-It is the same in another process, holds no secret and no memory address.
+A digest is the same in another process of the same Python, and holds no secret and no address.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable
 
-__all__ = ["digest", "identify"]
+__all__ = ["common_profile", "common_provider", "digest", "identify"]
 
 _DEEP = 8
 _PLAIN = (type(None), bool, int, float, str)
@@ -40,8 +43,8 @@ def identify(child: Runnable[Any, Any]) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """A short digest of a value's content."""
-    written = json.dumps(_plain(value, 0), sort_keys=True, default=str)
-    return hashlib.sha256(written.encode("utf-8", "replace")).hexdigest()[:20]
+    text = json.dumps(_plain(value, 0), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:20]
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -54,8 +57,8 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = [_plain(item, depth + 1) for item in value]
         return items if isinstance(value, (list, tuple)) else sorted(map(json.dumps, items))
-    tell = _named if isinstance(value, _NAMED) else _object
-    return tell(value, depth)
+    describe = _named if isinstance(value, _NAMED) else _object
+    return describe(value, depth)
 
 
 def _named(value: Any, depth: int) -> Any:
@@ -63,6 +66,9 @@ def _named(value: Any, depth: int) -> Any:
     if isinstance(value, Enum):
         return [type(value).__qualname__, value.name]
     if isinstance(value, CodeType):
+        # Two functions of the same name, lambdas above all, are told apart by what they do, and
+        # only bytecode always says it: the source may be gone, or hold both in one line. Under
+        # another version of Python the digest is another, and a cached answer is asked for anew.
         return [value.co_code.hex(), value.co_names, _plain(value.co_consts, depth + 1)]
     name = f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, type):
@@ -85,11 +91,47 @@ def _object(value: Any, depth: int) -> Any:
     """An object by its class and its attributes: of a model the fields that are not left out."""
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        named = [name for name, field in fields.items() if not field.exclude]
-        held = {name: getattr(value, name, None) for name in named}
+        included = [name for name, field in fields.items() if not field.exclude]
+        content = {name: getattr(value, name, None) for name in included}
     elif is_dataclass(value):
-        held = {each.name: getattr(value, each.name) for each in dataclass_fields(value)}
+        content = {field.name: getattr(value, field.name) for field in dataclass_fields(value)}
     else:
-        held = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("__")}
+        attributes = getattr(value, "__dict__", {})
+        content = {k: v for k, v in attributes.items() if not k.startswith("__")}
     name = f"{type(value).__module__}.{type(value).__qualname__}"
-    return [name, {key: _plain(item, depth + 1) for key, item in held.items()}]
+    return [name, {key: _plain(item, depth + 1) for key, item in content.items()}]
+
+
+def common_profile(models: Iterable[BaseChatModel | None]) -> dict[str, Any] | None:
+    """The intersection of the children's profiles, None where one is unknown.
+
+    Of numbers, which are limits, the least; of capabilities, those of all; of lists, what is in
+    all; of words, such as a name, those that are the same in all.
+    """
+    profiles = [None if model is None else model.profile for model in models]
+    if not profiles or not all(profiles):
+        return None
+    plain: list[Mapping[str, Any]] = [{**profile} for profile in profiles if profile]
+    keys = dict.fromkeys(key for profile in plain for key in profile)
+    common = {key: _common([profile.get(key) for profile in plain]) for key in keys}
+    return {key: value for key, value in common.items() if value is not None} or None
+
+
+def _common(values: list[Any]) -> Any:
+    """What holds for all, None where it is not known."""
+    if any(value is False for value in values):
+        return False
+    if any(value is None for value in values):
+        return None
+    first = values[0]
+    if isinstance(first, (int, float)) and not isinstance(first, bool):
+        return min(values)
+    if isinstance(first, list):
+        return [item for item in first if all(item in value for value in values)] or None
+    return first if all(value == first for value in values) else None
+
+
+def common_provider(providers: Mapping[str, str | None]) -> str | None:
+    """The provider of all children, if they have the same."""
+    distinct = set(providers.values())
+    return distinct.pop() if len(distinct) == 1 else None

@@ -11,7 +11,7 @@ from cascade_engine.plugin.call_options import OPTIONS, check_options, force
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["SPECS", "forced", "read_options"]
+__all__ = ["SPECS", "call_options", "read_options"]
 
 _PLACE = 'config["configurable"]'
 _NUMBER, _TEXT = float | None, str | None
@@ -40,7 +40,7 @@ def read_options(configurable: Mapping[str, Any] | None, models: Collection[str]
     return check_options(configurable, models, called=_called) if configurable else {}
 
 
-def forced(
+def call_options(
     options: Mapping[str, Any], keywords: dict[str, Any], models: Collection[str]
 ) -> dict[str, Any]:
     """The options with those among the keywords of a call, which are taken out and come first.
@@ -48,13 +48,13 @@ def forced(
     Raises:
         ConfigurationError: one cannot work, or contradicts another.
     """
-    given = {name: keywords.pop(name) for name in OPTIONS if name in keywords}
-    if not given:
+    own = {name: keywords.pop(name) for name in OPTIONS if name in keywords}
+    if not own:
         return dict(options)
-    found = check_options(given, models)
-    if model := force(options, found.get("model"), models, called=_PLACE):
-        found["model"] = model
-    return check_options({**options, **found}, models)
+    own = check_options(own, models)
+    if model := force(options, own.get("model"), models, called=_PLACE):
+        own["model"] = model
+    return check_options({**options, **own}, models)
 
 
 def _called(option: str) -> str:

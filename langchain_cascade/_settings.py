@@ -16,23 +16,13 @@ from pydantic import (
     field_validator,
 )
 
-from cascade_engine import (
-    DEFAULT_STRATEGY,
-    CascadeRouter,
-    ConfigurationError,
-    CostEstimator,
-    Price,
-    QualityEstimator,
-    Strategy,
-)
+from cascade_engine import CascadeRouter, ConfigurationError
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
+from cascade_engine.plugin.fields import OF_ROUTER, CascadeFields, fixed, router_by
 from cascade_engine.plugin.names import given_once, own_error, unknown_argument
 from cascade_engine.plugin.shadow import Shadow, Shadows, opened
-from langchain_cascade._adapting import chat_model_of
-from langchain_cascade._children import name_advisers, name_children
-from langchain_cascade._identity import digest, identify
-from langchain_cascade._profiles import common_profile, common_provider
+from langchain_cascade._children import chat_model_of, name_advisers, name_children
+from langchain_cascade._identity import common_profile, common_provider, digest, identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,27 +40,12 @@ __all__ = ["Settings"]
 _OF_CALLS = ("temperature", "max_tokens", "timeout", "stop")
 
 
-class Settings(BaseChatModel):
-    """The fields of `CascadeRoutingLLM`, which documents them."""
+class Settings(CascadeFields, BaseChatModel):
+    """What `CascadeRoutingLLM` is made of: its fields, which it documents, and what they imply."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     models: SkipValidation[dict[str, Any]]
-    prices: dict[str, Price] = Field(default_factory=dict)
-    cost: Any = "price"
-    max_expected_cost: float | None = None
-    max_cost: float | None = None
-    strategy: str | Strategy = DEFAULT_STRATEGY
-    quality_estimator: QualityEstimator | None = None
-    cost_estimator: CostEstimator | None = None
-    priors: list[float] | None = None
-    seed: int = 0
-    clamp_budget: bool = False
-    judge: SkipValidation[Any] = None
-    llm_router: SkipValidation[Any] = None
-    samples: SkipValidation[dict[str, int] | None] = None
-    shadow: str | None = None
-
     temperature: float | None = None
     max_tokens: int | None = None
     timeout: Any = None
@@ -93,11 +68,6 @@ class Settings(BaseChatModel):
         except ValidationError as error:
             raise self._objection(error.errors()) or error from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in OF_ROUTER:
-            raise fixed(name)
-        super().__setattr__(name, value)
-
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Pydantic's own; the copy goes by what has been learned here.
 
@@ -112,7 +82,7 @@ class Settings(BaseChatModel):
     @classmethod
     def _objection(cls, details: Sequence[Any]) -> ConfigurationError | None:
         """What the library itself has to say to pydantic's complaints, if anything."""
-        extra = [str(each["loc"][0]) for each in details if each["type"] == "extra_forbidden"]
+        extra = [str(one["loc"][0]) for one in details if one["type"] == "extra_forbidden"]
         return unknown_argument(extra[0], sorted(cls.model_fields)) if extra else own_error(details)
 
     @field_validator("models", mode="before")
@@ -128,11 +98,6 @@ class Settings(BaseChatModel):
         )
         self._providers = {name: _provider(child) for name, child in self.models.items()}
         self._router = router_by(self, self.models, self._advisers)
-
-    @property
-    def router(self) -> CascadeRouter:
-        """The engine's router; fitted once `fit` has been called."""
-        return self._router
 
     @property
     def _llm_type(self) -> str:
@@ -160,7 +125,7 @@ class Settings(BaseChatModel):
         estimators = (self.quality_estimator, self.cost_estimator, self.priors, self.seed)
         return {
             "models": {name: identify(child) for name, child in self.models.items()},
-            "advisers": {each.name: identify(model) for each, model in self._advisers.items()},
+            "advisers": {adviser.name: identify(m) for adviser, m in self._advisers.items()},
             "samples": self._router.samples,
             "strategy": self._router.strategy.name,
             "costs": digest([self.prices, self.cost]),
@@ -171,8 +136,8 @@ class Settings(BaseChatModel):
     @property
     def _parameters(self) -> dict[str, Any]:
         """The standard parameters that were given, as keywords for the children."""
-        given = {name: getattr(self, name) for name in _OF_CALLS}
-        return {name: value for name, value in given.items() if value not in (None, [])}
+        values = {name: getattr(self, name) for name in _OF_CALLS}
+        return {name: value for name, value in values.items() if value not in (None, [])}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         """What tracers are told of the model: its provider is that of all children, if any is."""
@@ -186,28 +151,26 @@ class Settings(BaseChatModel):
         models = [chat_model_of(child) for child in self.models.values()]
         return common_profile(models)  # type: ignore[return-value]
 
-    def _session(
+    def _open(
         self, query: Query, options: Mapping[str, Any], children: Mapping[str, Any]
-    ) -> Session:
-        """A session for one call.
+    ) -> tuple[Session, Shadow | None]:
+        """A session for one call, and what is to be played behind it in shadow mode.
 
         Args:
             query: what is asked.
             options: of this call; see `read_options`.
             children: those that can answer it, by name.
         """
-        return self._sessions.open(
-            self._router, query, options, max_cost=self.max_cost, able=children
-        )
 
-    def _opens(
-        self, query: Query, options: Mapping[str, Any], children: Mapping[str, Any]
-    ) -> tuple[Session, Shadow | None]:
-        """The same, and what is to be played behind it in shadow mode."""
-        return opened(self.shadow, options, lambda chosen: self._session(query, chosen, children))
+        def opening(options: Mapping[str, Any]) -> Session:
+            return self._sessions.open(
+                self._router, query, options, max_cost=self.max_cost, able=children
+            )
+
+        return opened(self.shadow, options, opening)
 
     async def _prepare(self, options: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
-        """Tunes the strategy of a call, should that be to do, without blocking the event loop."""
+        """Tunes a strategy that this call names, if it is the first, off the event loop."""
         strategy = keywords.get("strategy") or options.get("strategy")
         if isinstance(strategy, str):
             await asyncio.to_thread(self._sessions.routed, self._router, strategy)
@@ -216,7 +179,7 @@ class Settings(BaseChatModel):
     # A way of counting that was given to the cascade itself comes first.
 
     @property
-    def _counting(self) -> BaseChatModel:
+    def _token_counter(self) -> BaseChatModel:
         for child in self.models.values():
             model = chat_model_of(child)
             if model is not None:
@@ -228,20 +191,20 @@ class Settings(BaseChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """The first child's."""
         own = self.custom_get_token_ids
-        return self._counting.get_token_ids(text) if own is None else own(text)
+        return self._token_counter.get_token_ids(text) if own is None else own(text)
 
     def get_num_tokens(self, text: str) -> int:
         """The first child's."""
         if self.custom_get_token_ids is not None:
             return super().get_num_tokens(text)
-        return self._counting.get_num_tokens(text)
+        return self._token_counter.get_num_tokens(text)
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **kwargs: Any) -> int:
         """The first child's."""
-        given = kwargs if tools is None else {"tools": tools, **kwargs}
+        keywords = kwargs if tools is None else {"tools": tools, **kwargs}
         if self.custom_get_token_ids is not None:
-            return super().get_num_tokens_from_messages(messages, **given)
-        return self._counting.get_num_tokens_from_messages(messages, **given)
+            return super().get_num_tokens_from_messages(messages, **keywords)
+        return self._token_counter.get_num_tokens_from_messages(messages, **keywords)
 
 
 def _provider(child: Any) -> str | None:

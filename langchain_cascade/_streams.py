@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.ai import add_ai_message_chunks
 
-from langchain_cascade._errors import result_of
-from langchain_cascade._interrupts import stops_the_graph
+from cascade_engine.plugin.clock import StreamClock
+from langchain_cascade._errors import stops_the_graph
 from langchain_cascade._messages import (
     answer_of,
     as_chunk,
@@ -23,72 +22,72 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.outputs import ChatGenerationChunk
 
-    from cascade_engine import Answer, Call, Session
+    from cascade_engine import Answer, Trace
+
+__all__ = ["LiveStream"]
 
 
-class Live:
-    """The part of streaming that is the same with and without `async`."""
+class LiveStream:
+    """What has come of an answer that is streamed; the same with and without `async`.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._start = 0.0
-        self._first: float | None = None
+    Attributes:
+        is_shown: whether part of it was: no other answer can take its place.
+    """
+
+    def __init__(self) -> None:
+        self.is_shown = False
+        self._is_whole = False
         self._parts: list[AIMessageChunk] = []
-        self._held: list[ChatGenerationChunk] = []
-        #: Whether part of the answer was: no other can take its place.
-        self.shown = False
+        self._unshown: list[ChatGenerationChunk] = []
 
     def start(self) -> None:
-        """A child is asked."""
-        self._start, self._first = time.perf_counter(), None
+        """A child is asked: its clock runs."""
+        self._clock = StreamClock()
 
-    def passing(self, call: Call, chunk: Any) -> list[ChatGenerationChunk]:
-        """A chunk of a final answer, and what of it may be shown now.
+    def begin(self) -> None:
+        """The child is asked once more: what came of an earlier try counts no more."""
+        self._parts, self._unshown = [], []
+
+    def pass_on(self, child: str, chunk: Any) -> list[ChatGenerationChunk]:
+        """A child's chunk, and what may be shown now.
 
         What comes before the first token is held back: should the child fail, another can answer.
         """
-        message = as_chunk(as_message(call.model, chunk))
-        if self._first is None and (message.content or message.tool_call_chunks):
-            self._first, self.shown = time.perf_counter() - self._start, True
+        message = as_chunk(as_message(child, chunk))
+        self._clock.hear(is_visible=bool(message.content or message.tool_call_chunks))
+        self.is_shown = self._clock.seconds_to_first_token is not None
         self._parts.append(message)
-        self._held.append(passing_chunk(message))
-        return self._released() if self.shown else []
+        self._unshown.append(passing_chunk(message))
+        return self._released() if self.is_shown else []
+
+    def wait(self) -> None:
+        """The user has taken what was shown, and the child goes on."""
+        self._clock.listen()
 
     def _released(self) -> list[ChatGenerationChunk]:
-        held, self._held = self._held, []
-        return held
+        chunks, self._unshown = self._unshown, []
+        return chunks
 
-    def end(self, call: Call) -> Answer:
-        """The child's stream has ended: it is an answer."""
-        seconds = time.perf_counter() - self._start
+    def answer(self, child: str) -> Answer:
+        """What the child has answered, once its stream has ended or broken off."""
+        clock = self._clock
+        clock.hear(is_visible=False)
         # Added up once: one by one, long answers would be copied for each of their chunks.
         whole = add_ai_message_chunks(*self._parts) if self._parts else None
-        return answer_of(as_message(call.model, whole), seconds, self._first)
+        message = as_message(child, whole)
+        self._is_whole = True
+        return answer_of(message, clock.seconds, clock.seconds_to_first_token)
 
-    def broken_off(self, error: BaseException) -> bool:
-        """Whether this ends the query: part of an answer was shown, and there will be no more."""
-        call = self._session.pending
-        if call is None or not self.shown or stops_the_graph(error):
-            return False
-        partial = self.end(call)
-        self._session.interrupt(error, partial, seconds=partial.seconds)
-        return True
+    def is_fatal(self, error: Exception) -> bool:
+        """Whether an error ends the query: no other child can answer, or none is to."""
+        return self.is_shown or stops_the_graph(error)
 
-    def failed(self, error: Exception) -> None:
-        """A child raised. Once part of its answer has been shown no other can take its place."""
-        if self.shown or stops_the_graph(error):
-            raise error
-        self.forget()
-        self._session.fail(error, seconds=time.perf_counter() - self._start)
+    def is_broken_off(self, error: BaseException) -> bool:
+        """Whether part of an answer was shown, and there will be no more."""
+        return self.is_shown and not self._is_whole and not stops_the_graph(error)
 
-    def forget(self) -> None:
-        """What came of an answer that failed before its first token counts no more."""
-        self._parts, self._held = [], []
-
-    def close(self) -> list[ChatGenerationChunk]:
-        """The end: the whole answer, or after a live stream the decision record alone."""
-        message: AIMessage = result_of(self._session).payload
-        if not self._parts:
-            return [whole_chunk(with_record(message, self._session.trace))]
-        end = last_chunk(message, self._session.trace, self._parts[-1].id)
-        return [*self._released(), end]
+    def end(self, message: AIMessage, trace: Trace) -> list[ChatGenerationChunk]:
+        """The last chunks: the whole answer, or after a live stream the decision record alone."""
+        if not self._is_whole:
+            return [whole_chunk(with_record(message, trace))]
+        return [*self._released(), last_chunk(message, trace, self._parts[-1].id)]

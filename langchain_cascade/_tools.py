@@ -1,4 +1,4 @@
-"""Tools for the children: each formats them in its own way."""
+"""Tools: each child formats them in its own way; and what is bound to a cascade beside them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from cascade_engine import ConfigurationError
 from cascade_engine.data.importers.chat_logs import tools_of
-from langchain_cascade._adapting import adapt
+from langchain_cascade._children import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from langchain_core.runnables import Runnable
-
-__all__ = ["BOUND", "Bound", "bind", "form_of", "offered", "schema_of", "supporting", "tool_of"]
+__all__ = [
+    "BOUND",
+    "BoundTools",
+    "CascadeBinding",
+    "answer_schema",
+    "bind",
+    "query_tools",
+    "schema_of",
+    "supporting",
+    "tool_of",
+]
 
 #: The call keyword under which the bound children travel to where they are called.
 BOUND = "cascade_bound"
@@ -26,27 +37,27 @@ _NO_WORDS: Mapping[str, Any] = {"not": {}}
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundTools:
     """The children with tools.
 
     Attributes:
         children: those that take tools, by name.
         tools: the tools as OpenAI has them, for whoever wants to know that there are some.
-        told: what else was bound, for tracers and caches: `tool_choice`, `strict`, ....
+        options: what else was bound, for tracers and caches: `tool_choice`, `strict`, ....
         offered: the tools as `Query.tools` has them.
         schema: of the answer, where it has to be in a form.
     """
 
     children: Mapping[str, Runnable[Any, Any]]
     tools: list[Any]
-    told: Mapping[str, Any]
+    options: Mapping[str, Any]
     offered: tuple[Mapping[str, Any], ...]
     schema: Mapping[str, Any] | None
 
 
 def bind(
     models: Mapping[str, Runnable[Any, Any]], tools: Sequence[Any], options: Mapping[str, Any]
-) -> Bound:
+) -> BoundTools:
     """Binds tools to every child that takes some.
 
     Raises:
@@ -54,16 +65,16 @@ def bind(
     """
     children = supporting(models, lambda chat: chat.bind_tools(tools, **options), "tools")
     formatted = [_formatted(tool) for tool in tools]
-    described = offered(formatted)
+    offered = query_tools(formatted)
     schema = schema_of(options.get("response_format"))
-    told = {key: schema if key == "response_format" else v for key, v in options.items()}
-    return Bound(children, formatted, told, described, form_of(options, described))
+    plain = {key: schema if key == "response_format" else v for key, v in options.items()}
+    return BoundTools(children, formatted, plain, offered, answer_schema(options, offered))
 
 
 def supporting(
     models: Mapping[str, Runnable[Any, Any]],
     change: Callable[[Any], Any],
-    wanted: str,
+    feature: str,
     within: Callable[[Any, Callable[[Any], Any]], Any] = adapt,
 ) -> dict[str, Any]:
     """The children that support a change of their chat model, changed.
@@ -71,7 +82,7 @@ def supporting(
     Args:
         models: the children by name.
         change: what becomes of a chat model.
-        wanted: what for, in words.
+        feature: what the change is for, in words.
         within: how the change is made inside a child; see `adapt`.
 
     Raises:
@@ -86,14 +97,14 @@ def supporting(
     if not changed:
         reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
         raise ConfigurationError(
-            f"no child supports {wanted} ({reasons}): give the cascade a chat model that does"
+            f"no child supports {feature} ({reasons}): give the cascade a chat model that does"
         )
     return changed
 
 
 def _formatted(tool: Any) -> Any:
-    found = tool_of(tool)
-    return tool if found is None else found
+    converted = tool_of(tool)
+    return tool if converted is None else converted
 
 
 def tool_of(tool: Any) -> dict[str, Any] | None:
@@ -104,12 +115,12 @@ def tool_of(tool: Any) -> dict[str, Any] | None:
         return None
 
 
-def offered(tools: Any) -> tuple[Mapping[str, Any], ...]:
+def query_tools(tools: Any) -> tuple[Mapping[str, Any], ...]:
     """The tools as `Query.tools` has them; one of a provider's own without a name is empty."""
     return tuple(tool if "name" in tool else {} for tool in tools_of(tools))
 
 
-def form_of(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
+def answer_schema(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
     """The JSON schema of an answer in words, None where it is free; see `schema_of`.
 
     Args:
@@ -130,21 +141,39 @@ def _has_to_call(choice: Any, tools: Sequence[Mapping[str, Any]]) -> bool:
     return choice is True or choice in ["any", "required", *(tool["name"] for tool in tools)]
 
 
-def schema_of(wanted: Any) -> Mapping[str, Any] | None:
+def schema_of(form: Any) -> Mapping[str, Any] | None:
     """The JSON schema of an answer in a given form, None where it is free or cannot be told.
 
     Args:
-        wanted: a schema, a class that stands for one, or an OpenAI `response_format`.
+        form: a schema, a class that stands for one, or an OpenAI `response_format`.
     """
-    if (
-        isinstance(wanted, dict)
-        and "type" in wanted
-        and isinstance(wanted.get("json_schema"), dict)
-    ):
-        wanted = wanted["json_schema"].get("schema")
-    if not wanted or (isinstance(wanted, dict) and wanted.get("type") in {"text", "json_object"}):
+    if isinstance(form, dict) and "type" in form and isinstance(form.get("json_schema"), dict):
+        form = form["json_schema"].get("schema")
+    if not form or (isinstance(form, dict) and form.get("type") in {"text", "json_object"}):
         return None
     try:
-        return convert_to_json_schema(wanted)
+        return convert_to_json_schema(form)
     except (ValueError, TypeError):
         return None
+
+
+class CascadeBinding(RunnableBinding[LanguageModelInput, AIMessage]):
+    """What `bind` and `with_config` of a cascade return.
+
+    LangChain's own binding hands `bind_tools` on to the model, and is lost on the way: an agent on
+    `llm.with_config(configurable={"max_cost": ...})` would spend without limit.
+    """
+
+    def bind_tools(self, tools: Any, **options: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model's own, with what is bound here; tools bound before are replaced."""
+        return self._around(self.bound.bind_tools(tools, **options))  # type: ignore[attr-defined]
+
+    def with_structured_output(self, schema: Any, **options: Any) -> Runnable[Any, Any]:
+        """The model's own, with what is bound here but for tools."""
+        return self._around(
+            self.bound.with_structured_output(schema, **options)  # type: ignore[attr-defined]
+        )
+
+    def _around(self, inner: Runnable[Any, Any]) -> Runnable[Any, Any]:
+        rest = {key: value for key, value in self.kwargs.items() if key not in {"tools", BOUND}}
+        return inner.bind(**rest).with_config(self.config)

@@ -1,9 +1,8 @@
-"""The end of a query: its trace is announced, and what is played in shadow mode begins."""
+"""What is announced and logged of a query at its end, and how it is read from a log again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
@@ -11,29 +10,40 @@ from langchain_core.callbacks import (
     BaseCallbackHandler,
     CallbackManager,
 )
+from langchain_core.messages import ToolMessage, messages_from_dict, messages_to_dict
 
-from cascade_engine import adrive, drive
-from cascade_engine.data.traces import TraceLog
-from cascade_engine.plugin.shadow import areusing, beside, outcome_of, reusing
-from langchain_cascade._handlers import STREAMING
-from langchain_cascade._interrupts import stops_the_graph
-from langchain_cascade._logged import logged
+from cascade_engine import ConfigurationError, DataError, LoggedTrace, TraceLog
+from cascade_engine.storage.json_values import content_key, value_to_json
+from langchain_cascade._callbacks import STREAMING
+from langchain_cascade._messages import RECORD, query_of
+from langchain_cascade._tools import answer_schema, bind, query_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
     from uuid import UUID
 
-    from cascade_engine import Answer, Session, Trace
-    from langchain_cascade._asking import Asking
-    from langchain_cascade._callbacks import Run
-    from langchain_cascade._streams import Live
+    from langchain_core.messages import BaseMessage
 
-__all__ = ["TRACE", "Ending", "TraceLogHandler", "aend", "end"]
+    from cascade_engine import Answer, Query, Trace
+    from langchain_cascade._callbacks import Run
+
+__all__ = [
+    "OF_QUERY",
+    "TRACE",
+    "LoggedInput",
+    "TraceLogHandler",
+    "aannounce_trace",
+    "announce_trace",
+    "conversation_key",
+    "prepared",
+]
 
 #: The custom event at the end of each query, with a `LoggedTrace` as its data. Streams do not have
 #: it: it holds the drafts that were rejected.
 TRACE = "cascade_trace"
+#: Keywords of a call that change what is asked, and not only how.
+OF_QUERY = ("tools", "tool_choice", "response_format")
 
 
 class TraceLogHandler(BaseCallbackHandler):
@@ -65,109 +75,151 @@ class TraceLogHandler(BaseCallbackHandler):
             self.log.write(data)
 
 
-def end(asking: Asking) -> None:
-    """Announces a query's end, or starts what is to be played in the background first."""
-    if asking.run.events is None and asking.shadow is None:
-        return
-    session = _session(asking)
-    asking.run.announce(session)
-    if (shadow := asking.shadow) is None:
-        _tell(asking, session.trace)
-        return
-    outcome = outcome_of(session.trace, shadow.incumbent)
+def announce_trace(
+    run: Run,
+    messages: Sequence[BaseMessage],
+    form: Mapping[str, Any],
+    trace: Trace,
+    others: Mapping[str, Answer] | None,
+) -> None:
+    """Tells handlers of a query's end, if any are to hear of it.
 
-    def play() -> None:
-        behind = _behind(asking, shadow.open())
-        run = reusing(shadow.incumbent, outcome, behind.ask)
-        trace = drive(_session(behind), run, fatal=stops_the_graph)
-        _tell(asking, trace, beside(shadow.incumbent, outcome))
-
-    asking.cascade._shadows.start(play)
-
-
-async def aend(asking: Asking) -> None:
-    """The same, without blocking the event loop."""
-    if asking.run.events is None and asking.shadow is None:
-        return
-    session = _session(asking)
-    await asking.run.aannounce(session)
-    if (shadow := asking.shadow) is None:
-        await _atell(asking, session.trace)
-        return
-    outcome = outcome_of(session.trace, shadow.incumbent)
-
-    async def play() -> None:
-        behind = _behind(asking, shadow.open())
-        run = areusing(shadow.incumbent, outcome, behind.aask)
-        trace = await adrive(_session(behind), run, fatal=stops_the_graph)
-        await _atell(asking, trace, beside(shadow.incumbent, outcome))
-
-    asking.cascade._shadows.astart(play)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Ends a query with the block in which it is streamed, if it comes to an end there.
-
-    Attributes:
-        asking: the call.
-        live: what of it has been shown.
+    Args:
+        run: of the call.
+        messages: the conversation.
+        form: what else was asked, as JSON values; see `CascadeCall.form`.
+        trace: what came of it.
+        others: in shadow mode, what was answered outside of it.
     """
-
-    asking: Asking
-    live: Live
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, place: object) -> None:
-        if error is None or self.live.broken_off(error):
-            end(self.asking)
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, kind: object, error: BaseException | None, place: object) -> None:
-        if error is None or self.live.broken_off(error):
-            await aend(self.asking)
+    if handlers := _listeners(run):
+        logged = _logged_trace(messages, form, trace, others)
+        CallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
 
 
-def _session(asking: Asking) -> Session:
-    if asking.session is None:
-        raise TypeError("nothing was decided in this call")
-    return asking.session
+async def aannounce_trace(
+    run: Run,
+    messages: Sequence[BaseMessage],
+    form: Mapping[str, Any],
+    trace: Trace,
+    others: Mapping[str, Answer] | None,
+) -> None:
+    """The same, for asynchronous handlers."""
+    if handlers := _listeners(run):
+        logged = _logged_trace(messages, form, trace, others)
+        await AsyncCallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
 
 
-def _behind(asking: Asking, session: Session) -> Asking:
-    """The same call for another session, whose decisions are not announced one by one."""
-    return replace(asking, session=session, run=replace(asking.run, events=None), shadow=None)
-
-
-def _tell(asking: Asking, trace: Trace, others: Mapping[str, Answer] | None = None) -> None:
-    """Announces a trace; in shadow mode also what was answered beside it."""
-    listening = _listening(asking.run)
-    if listening is not None:
-        told = logged(asking, trace, others)
-        CallbackManager(listening).on_custom_event(TRACE, told, asking.run.run_id)
-
-
-async def _atell(asking: Asking, trace: Trace, others: Mapping[str, Answer] | None = None) -> None:
-    listening = _listening(asking.run)
-    if listening is not None:
-        told = logged(asking, trace, others)
-        await AsyncCallbackManager(listening).on_custom_event(TRACE, told, asking.run.run_id)
-
-
-#: Methods that hear nothing.
+#: The base classes' own methods, which hear nothing.
 _DEAF = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_custom_event)
 
 
-def _listening(run: Run) -> list[BaseCallbackHandler] | None:
-    """Handlers that may hear of a trace, None where there are none."""
+def _listeners(run: Run) -> list[BaseCallbackHandler]:
+    """Handlers that may hear of a trace."""
     handlers = [] if run.events is None else run.events.handlers
-    found = [
+    return [
         handler
         for handler in handlers
         if type(handler).on_custom_event not in _DEAF and not isinstance(handler, STREAMING)
     ]
-    return found or None
+
+
+def _logged_trace(
+    messages: Sequence[BaseMessage],
+    form: Mapping[str, Any],
+    trace: Trace,
+    others: Mapping[str, Answer] | None,
+) -> LoggedTrace:
+    """A query for the log."""
+    content: Any = {"messages": messages_to_dict([_bare(m) for m in messages]), **form}
+    key: str | None = conversation_key(messages, form)
+    try:
+        value_to_json(content)
+    except DataError:  # a message holds some object: nobody can be asked that again from a file
+        content = key = None
+    return LoggedTrace(trace, content, key, shadow=others is not None, beside=others or {})
+
+
+def _bare(message: BaseMessage) -> BaseMessage:
+    """A message without what no model is told.
+
+    That is the record of how an earlier answer came about, which may be long, and a tool's
+    artifact, which may be any object.
+    """
+    if isinstance(message, ToolMessage) and message.artifact is not None:
+        return message.model_copy(update={"artifact": None})
+    metadata = message.response_metadata
+    if RECORD not in metadata:
+        return message
+    rest = {name: value for name, value in metadata.items() if name != RECORD}
+    return message.model_copy(update={"response_metadata": rest})
+
+
+class LoggedInput(NamedTuple):
+    """What was asked, as a log has it.
+
+    Attributes:
+        messages: the conversation.
+        form: what else was asked; see `CascadeCall.form`.
+    """
+
+    messages: list[BaseMessage]
+    form: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, content: Any) -> LoggedInput:
+        """From the input of a `LoggedTrace`.
+
+        Raises:
+            DataError: it is none of LangChain's.
+        """
+        try:
+            form = {name: value for name, value in content.items() if name != "messages"}
+            return cls(messages_from_dict(content["messages"]), form)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"a logged input is none of LangChain's ({error!r}): {content!r:.80}"
+            ) from error
+
+
+def prepared(
+    logged: LoggedInput, models: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Query, Any]:
+    """The children that can be asked again, the query, and keywords of the calls.
+
+    Args:
+        logged: what was asked.
+        models: the children.
+
+    Raises:
+        DataError: an answer in a form was asked for, which only `with_structured_output` does.
+    """
+    messages, form = logged
+    if "form" in form:
+        raise DataError(
+            f"{str(messages[-1].text)[:80]!r} was asked with a form for the answer, and children "
+            "cannot be asked for one again: leave out traces with `trace.input['form']`"
+        )
+    if "binding" in form:
+        bound = bind(models, form["tools"], form["binding"])
+        query = query_of(messages, bound.offered, bound.schema)
+        return _ToolCallers(bound.children), query, {}
+    tools = query_tools(form.get("tools"))
+    return models, query_of(messages, tools, answer_schema(form, tools)), form
+
+
+class _ToolCallers(dict[str, Any]):
+    """The children that take the tools; of another it says why it cannot be asked."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ConfigurationError(f"{name!r} does not take the tools that were offered")
+
+
+def conversation_key(messages: Sequence[BaseMessage], form: Mapping[str, Any] | None = None) -> str:
+    """What tells a conversation from others; a message's id may be new each time, and says nothing.
+
+    Args:
+        messages: the conversation.
+        form: what else is asked; see `CascadeCall.form`.
+    """
+    content = [_bare(message).model_dump(exclude={"id"}) for message in messages]
+    return content_key([content, form] if form else content)

@@ -4,29 +4,53 @@ from __future__ import annotations
 
 # LangChain reads the annotations of what `with_fallbacks` hands on: all their names must be there.
 from collections.abc import Callable, Sequence  # noqa: TC003  read at run time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import LanguageModelInput  # noqa: TC002  read at run time
 from langchain_core.messages import AIMessage  # noqa: TC002  read at run time
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable  # noqa: TC002  read at run time
 from langchain_core.tools import BaseTool  # noqa: TC002  read at run time
 
 from cascade_engine import ConfigurationError
-from langchain_cascade._calling import Entering
-from langchain_cascade._cascade_binding import CascadeBinding
-from langchain_cascade._learning import Learning
-from langchain_cascade._options import SPECS
-from langchain_cascade._structured import StructuredCascade
-from langchain_cascade._tools import BOUND, bind
+from cascade_engine.plugin.call_options import Sessions
+from cascade_engine.plugin.model import CascadeModel
+from langchain_cascade._callbacks import RUN, Run, open_run, run_below
+from langchain_cascade._calls import CascadeCall, Request, astream_call
+from langchain_cascade._children import name_children
+from langchain_cascade._collection import children_to_ask
+from langchain_cascade._messages import completed, named, query_of, with_record
+from langchain_cascade._options import SPECS, call_options
+from langchain_cascade._settings import Settings
+from langchain_cascade._shortcut import OwnMethods, direct_messages, is_streamed
+from langchain_cascade._structured_output import StructuredCascade
+from langchain_cascade._tools import (
+    BOUND,
+    BoundTools,
+    CascadeBinding,
+    answer_schema,
+    bind,
+    query_tools,
+)
+from langchain_cascade._tracing import OF_QUERY
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from langchain_core.messages import AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_core.runnables import RunnableConfig
     from langchain_core.runnables.utils import ConfigurableFieldSpec
+    from typing_extensions import Self
+
+    from cascade_engine import CascadeRouter, Trace
+    from cascade_engine.plugin.training_data import Children
 
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(Entering, Learning):
+class CascadeRoutingLLM(CascadeModel, Settings):
     """A chat model that answers each query with the best quality a budget can buy.
 
     It holds several chat models, the children. For each query it decides which to ask, judges the
@@ -194,6 +218,86 @@ class CascadeRoutingLLM(Entering, Learning):
 
         def __init__(self, models: Any = None, *, llms: Any = None, **fields: Any) -> None: ...
 
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers; see the class."""
+        kwargs.pop(RUN, None)  # of a stream that is none
+        config, run = open_run(config, self, is_async=False)
+        messages = direct_messages(self, run, input, kwargs, _OWN_METHODS)
+        if messages is not None:
+            call = self._call(run, messages, kwargs.pop("stop", None), kwargs)
+            return completed(with_record(*call.answer()), run.message_id)
+        return named(super().invoke(input, config, **{**kwargs, RUN: run}))
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers without blocking the event loop; see the class."""
+        kwargs.pop(RUN, None)
+        config, run = open_run(config, self, is_async=True)
+        messages = direct_messages(self, run, input, kwargs, _OWN_METHODS_ASYNC)
+        if messages is not None:
+            call = await self._acall(run, messages, kwargs.pop("stop", None), kwargs)
+            return completed(with_record(*await call.aanswer()), run.message_id)
+        return named(await super().ainvoke(input, config, **{**kwargs, RUN: run}))
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Answers chunk by chunk; see the class."""
+        config, run = open_run(config, self, is_async=False)
+        kwargs[RUN], identifier = run, run.stream_id
+        messages = direct_messages(self, run, input, kwargs, _OWN_METHODS)
+        if messages is None or not is_streamed(self):
+            for chunk in super().stream(input, config, **kwargs):
+                yield cast("AIMessageChunk", named(chunk))
+            return
+        for piece in self._stream(messages, kwargs.pop("stop", None), **kwargs):
+            yield completed(cast("AIMessageChunk", piece.message), identifier)
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Answers chunk by chunk, without blocking the event loop; see the class."""
+        config, run = open_run(config, self, is_async=True)
+        kwargs[RUN], identifier = run, run.stream_id
+        messages = direct_messages(self, run, input, kwargs, _OWN_METHODS_ASYNC)
+        if messages is None or not is_streamed(self):
+            async for chunk in super().astream(input, config, **kwargs):
+                yield cast("AIMessageChunk", named(chunk))
+            return
+        pieces: Any = self._astream(messages, kwargs.pop("stop", None), **kwargs)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield completed(cast("AIMessageChunk", piece.message), identifier)
+
+    def stream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Any = "v2",
+        **kwargs: Any,
+    ) -> Any:
+        """What happens during a call, as LangChain defines it."""
+        if version == "v3":
+            config, kwargs[RUN] = open_run(config, self, is_async=False)
+        return super().stream_events(input, config, version=version, **kwargs)
+
+    def astream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Any = "v2",
+        **kwargs: Any,
+    ) -> Any:
+        """The same, without blocking the event loop."""
+        if version == "v3":
+            config, kwargs[RUN] = open_run(config, self, is_async=True)
+        return super().astream_events(input, config, version=version, **kwargs)
+
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -220,8 +324,8 @@ class CascadeRoutingLLM(Entering, Learning):
             "strict": strict,
             "parallel_tool_calls": parallel_tool_calls,
         }
-        given = {name: value for name, value in options.items() if value is not None}
-        bound = bind(self.models, tools, {**given, **kwargs})
+        options = {name: value for name, value in options.items() if value is not None}
+        bound = bind(self.models, tools, {**options, **kwargs})
         return CascadeBinding(bound=self, kwargs={"tools": bound.tools, BOUND: bound}, config={})
 
     def with_structured_output(
@@ -249,8 +353,8 @@ class CascadeRoutingLLM(Entering, Learning):
             ConfigurationError: no child can answer in a form. When asked, the last child's own
                 parsing error is raised where no answer fits.
         """
-        given = {"method": method, "strict": strict}
-        options = {name: value for name, value in given.items() if value is not None}
+        named_options = {"method": method, "strict": strict}
+        options = {name: value for name, value in named_options.items() if value is not None}
         return StructuredCascade(
             self, schema, include_raw=include_raw, options={**options, **kwargs}
         )
@@ -282,3 +386,136 @@ class CascadeRoutingLLM(Entering, Learning):
     def config_specs(self) -> list[ConfigurableFieldSpec]:
         """The options that a call may have under "configurable"."""
         return list(SPECS)
+
+    # LangChain's own entrances. It hands neither the configuration nor the run to them: both are
+    # caught above, and travel on as the keyword `RUN`.
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        return _result(*self._call(run, messages, stop, kwargs).answer())
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        call = await self._acall(run, messages, stop, kwargs)
+        return _result(*await call.aanswer())
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        yield from self._call(run, messages, stop, kwargs).stream()
+
+    def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        return astream_call(lambda: self._acall(run, messages, stop, kwargs))
+
+    def _generate_with_cache(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        # On its way from `generate` to `_stream` the run would be lost.
+        if RUN not in kwargs:
+            kwargs[RUN] = run_below(run_manager, self.models, is_async=False)
+        return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        if RUN not in kwargs:
+            kwargs[RUN] = run_below(run_manager, self.models, is_async=True)
+        return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _acall(
+        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CascadeCall:
+        await self._prepare(run.options, kwargs)
+        return self._call(run, messages, stop, kwargs)
+
+    def _call(
+        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CascadeCall:
+        """One call, about to be answered: what is asked, and the session that decides."""
+        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        options = call_options(run.options, kwargs, self.models)
+        children: Mapping[str, Any] = self.models
+        if bound is not None and kwargs.get("tools") is bound.tools:
+            del kwargs["tools"]  # the children have them in their own format
+            children, query = bound.children, query_of(messages, bound.offered, bound.schema)
+            form: dict[str, Any] = {"tools": bound.tools, "binding": bound.options}
+        else:
+            tools = query_tools(kwargs.get("tools"))
+            query = query_of(messages, tools, answer_schema(kwargs, tools))
+            form = {name: kwargs[name] for name in OF_QUERY if name in kwargs}
+        session, shadow = self._open(query, options, children)
+        keywords = {**self._parameters, **kwargs}
+        if stop is not None:
+            keywords["stop"] = stop
+        return CascadeCall(Request(self, run, messages, children, keywords), session, form, shadow)
+
+    # What LangChain tells tracers and caches of a call.
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        run: Run | None = kwargs.get(RUN)
+        forced = run.options.get("model") if run else None
+        return super()._get_ls_params(stop, **{**({"model": forced} if forced else {}), **kwargs})
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        run: Run | None = kwargs.pop(RUN, None)
+        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        return {
+            **super()._get_invocation_params(stop=stop or self.stop, **kwargs),
+            **(bound.options if bound else {}),
+            **(run.options if run else {}),
+        }
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        run: Run | None = kwargs.pop(RUN, None)
+        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        kwargs = {**kwargs, **(bound.options if bound else {}), **(run.options if run else {})}
+        return super()._get_llm_string(stop=stop, **kwargs)
+
+    # What `CascadeModel` asks for.
+
+    def _children_to_ask(self) -> Children:
+        return children_to_ask(self)
+
+    @classmethod
+    def _children_by_name(cls, models: Any) -> dict[str, Any]:
+        return name_children(models)
+
+    def _copy_with(self, router: CascadeRouter, max_expected_cost: float | None) -> Self:
+        copy = self.model_copy()
+        copy.__dict__["max_expected_cost"] = max_expected_cost
+        copy._router, copy._sessions, copy._identity = router, Sessions(), None
+        return copy
+
+
+def _result(message: AIMessage, trace: Trace) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=with_record(message, trace))])
+
+
+_OWN_METHODS = OwnMethods(CascadeRoutingLLM, is_async=False)
+_OWN_METHODS_ASYNC = OwnMethods(CascadeRoutingLLM, is_async=True)

@@ -127,6 +127,7 @@ class AllModelsFailedError(CascadeError, RuntimeError):
 
     Attributes:
         errors: each failed model's own error, in the order of the calls.
+        unavailable: why others could not be tried, in words; empty where all were.
     """
 
     def __init__(self, errors: Mapping[str, BaseException], unavailable: str = "") -> None:
@@ -136,7 +137,7 @@ class AllModelsFailedError(CascadeError, RuntimeError):
             f" ({unavailable})" if unavailable else ""
         )
         super().__init__("\n".join([text + (":" if lines else ""), *lines]))
-        self._unavailable = unavailable
+        self.unavailable = unavailable
 
     def __reduce__(self) -> tuple[type[AllModelsFailedError], tuple[dict[str, BaseException], str]]:
-        return type(self), (self.errors, self._unavailable)
+        return type(self), (self.errors, self.unavailable)

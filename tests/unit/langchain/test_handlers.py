@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from langchain_cascade import CascadeRoutingLLM
-from langchain_cascade._handlers import without_tokens
+from langchain_cascade._callbacks import without_tokens
 
 
 class Listening:

@@ -34,8 +34,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for module in ("_asking", "_live"):
-        monkeypatch.setattr(f"langchain_cascade.{module}.time.perf_counter", clock)
+    for module in ("langchain_cascade._calls", "cascade_engine.plugin.clock"):
+        monkeypatch.setattr(f"{module}.time.perf_counter", clock)
     return clock
 
 

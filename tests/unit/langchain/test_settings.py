@@ -17,8 +17,7 @@ from pydantic import SecretStr, ValidationError
 
 from cascade_engine import AllModelsFailedError, ConfigurationError
 from langchain_cascade import CascadeRoutingLLM
-from langchain_cascade._identity import digest, identify
-from langchain_cascade._profiles import common_profile
+from langchain_cascade._identity import common_profile, digest, identify
 from tests.helpers import whole
 
 STANDARD = {
@@ -95,8 +94,8 @@ def no_pauses(monkeypatch):
     async def asleep(seconds):
         waited.append(seconds)
 
-    monkeypatch.setattr("langchain_cascade._asking.time.sleep", waited.append)
-    monkeypatch.setattr("langchain_cascade._asking.asyncio.sleep", asleep)
+    monkeypatch.setattr("cascade_engine.core.retrying.time.sleep", waited.append)
+    monkeypatch.setattr("cascade_engine.core.retrying.asyncio.sleep", asleep)
     return waited
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from cascade_engine import AllModelsFailedError, ConfigurationError, ToolCall
 from langchain_cascade import CascadeRoutingLLM
-from langchain_cascade._adapting import adapt, chat_model_of
+from langchain_cascade._children import adapt, chat_model_of
 
 
 @tool

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_cascade import CascadeRoutingLLM
-from langchain_cascade._histories import readable_by
+from langchain_cascade._history import readable_by
 
 CALL = {"name": "add", "args": {"a": 1}, "id": "toolu_1", "type": "tool_call"}
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "abc"}

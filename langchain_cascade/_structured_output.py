@@ -17,18 +17,15 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase
 from pydantic import ValidationError
 
-from cascade_engine import AllModelsFailedError, adrive, drive
+from cascade_engine import AllModelsFailedError
 from cascade_engine.errors import InvalidAnswerError
-from langchain_cascade._adapting import chat_model_of, with_each
-from langchain_cascade._asking import Asking
-from langchain_cascade._callbacks import Run, run_in
+from langchain_cascade._callbacks import Run, run_in, token_counters
+from langchain_cascade._calls import CascadeCall, Request
+from langchain_cascade._children import chat_model_of, with_each
 from langchain_cascade._errors import result_of
-from langchain_cascade._handlers import counting
-from langchain_cascade._interrupts import stops_the_graph
 from langchain_cascade._messages import answer_of, as_message, named, query_of, with_record
-from langchain_cascade._options import SPECS, forced
-from langchain_cascade._tools import offered, schema_of, supporting, tool_of
-from langchain_cascade._tracing import aend, end
+from langchain_cascade._options import SPECS, call_options
+from langchain_cascade._tools import query_tools, schema_of, supporting, tool_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables.utils import ConfigurableFieldSpec
@@ -71,7 +68,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
             within=_structured,
         )
         tools = [] if (tool := tool_of(schema)) is None else [tool]
-        self._schema, self._tools = schema_of(schema), offered(tools)
+        self._schema, self._tools = schema_of(schema), query_tools(tools)
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
@@ -93,60 +90,60 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
     def _answer(
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
-        run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=False))
+        run = self._with_listeners(
+            run_in(run_manager, config, self._cascade.models, is_async=False)
+        )
         if (limiter := self._cascade.rate_limiter) is not None:
             limiter.acquire(blocking=True)
-        asking, session = self._opened(run, input, kwargs)
-        drive(session, asking.ask, fatal=stops_the_graph)
-        end(asking)
-        return self._result(session)
+        call = self._call(run, input, kwargs)
+        call.run()
+        return self._result(call.session)
 
     async def _aanswer(
         self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
     ) -> Any:
-        run = self._heard(run_in(run_manager, config, self._cascade.models, is_async=True))
+        run = self._with_listeners(run_in(run_manager, config, self._cascade.models, is_async=True))
         if (limiter := self._cascade.rate_limiter) is not None:
             await limiter.aacquire(blocking=True)
         await self._cascade._prepare(run.options, kwargs)
-        asking, session = self._opened(run, input, kwargs)
-        await adrive(session, asking.aask, fatal=stops_the_graph)
-        await aend(asking)
-        return self._result(session)
+        call = self._call(run, input, kwargs)
+        await call.arun()
+        return self._result(call.session)
 
-    def _heard(self, run: Run) -> Run:
+    def _with_listeners(self, run: Run) -> Run:
         """The run, of which the cascade's own handlers hear too, as they do of other calls."""
         if run.events is None or not self._cascade.callbacks:
             return run
         events = type(run.events).configure(run.events, self._cascade.callbacks)
         below: Any = run.config["callbacks"]
-        for handler in counting(events):
+        for handler in token_counters(events):
             below.add_handler(handler)
         return replace(run, events=events)
 
-    def _opened(
-        self, run: Run, given: LanguageModelInput, kwargs: dict[str, Any]
-    ) -> tuple[Asking, Session]:
+    def _call(self, run: Run, input: LanguageModelInput, kwargs: dict[str, Any]) -> CascadeCall:
         cascade = self._cascade
-        messages = cascade._convert_input(given).to_messages()
-        chosen = forced(run.options, kwargs, cascade.models)
+        messages = cascade._convert_input(input).to_messages()
+        options = call_options(run.options, kwargs, cascade.models)
         query = query_of(messages, self._tools, self._schema)
-        session, shadow = cascade._opens(query, chosen, self._children)
-        options = {**cascade._parameters, **{k: v for k, v in kwargs.items() if v is not None}}
+        session, shadow = cascade._open(query, options, self._children)
+        keywords = {**cascade._parameters, **{k: v for k, v in kwargs.items() if v is not None}}
         children: Any = self._children
-        if options:
-            children = {name: with_keywords(each, options) for name, each in children.items()}
-        told = {"form": self._schema, "tools": self._tools}
-        return _AskingForm(cascade, run, messages, children, {}, session, told, shadow), session
+        if keywords:
+            children = {name: with_keywords(chain, keywords) for name, chain in children.items()}
+        form = {"form": self._schema, "tools": self._tools}
+        return CascadeCall(
+            _FormRequest(cascade, run, messages, children, {}), session, form, shadow
+        )
 
     def _result(self, session: Session) -> Any:
         try:
             answer = result_of(session)
         except AllModelsFailedError as error:
             return self._failed(session, error)
-        found: dict[str, Any] = answer.payload
+        output: dict[str, Any] = answer.payload
         if not self._include_raw:
-            return found["parsed"]
-        return {**found, "raw": named(with_record(found["raw"], session.trace))}
+            return output["parsed"]
+        return {**output, "raw": named(with_record(output["raw"], session.trace))}
 
     def _failed(self, session: Session, error: AllModelsFailedError) -> Any:
         """The last answer that does not fit, with the reason; or the parser's own error.
@@ -154,7 +151,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         Some clients parse an answer themselves, and raise: there is then no message to return.
         """
         errors = reversed(error.errors.values())
-        last = next((each for each in errors if isinstance(each, _OF_FORM)), None)
+        last = next((cause for cause in errors if isinstance(cause, _OF_FORM)), None)
         if last is None:
             raise error
         if not isinstance(last, InvalidAnswerError):
@@ -165,17 +162,12 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         return {"raw": raw, "parsed": None, "parsing_error": last.__cause__}
 
 
-class _AskingForm(Asking):
+class _FormRequest(Request):
     """Asks the children for their messages and what their own parsers make of them."""
-
-    @property
-    def watched(self) -> Session | None:
-        """Nothing: half a form is none."""
-        return None
 
     def read(self, call: Call, output: Any, seconds: float) -> Answer:
         if call.prompt is not None:
-            return Asking.read(self, call, output, seconds)
+            return Request.read(self, call, output, seconds)
         message = as_message(call.model, output["raw"])
         answer = replace(answer_of(message, seconds), payload=output)
         if call.is_advice or (output["parsed"] is not None and not output["parsing_error"]):
@@ -193,7 +185,7 @@ def _structured(child: Any, change: Any) -> Any:
         inner = with_keywords(_structured(child.bound, change), dict(child.kwargs))
         return inner.with_config(child.config) if child.config else inner
     if isinstance(child, RunnableWithFallbacks):
-        return with_each(child, lambda each: _structured(each, change))
+        return with_each(child, lambda one: _structured(one, change))
     if isinstance(child, RunnableSequence):
         if chat_model_of(child.last) is None:
             raise NotImplementedError("the chain does not end in a chat model")
@@ -210,7 +202,7 @@ def with_keywords(chain: Any, options: dict[str, Any]) -> Any:
     if not options:
         return chain
     if isinstance(chain, RunnableWithFallbacks):
-        return with_each(chain, lambda each: with_keywords(each, options))
+        return with_each(chain, lambda one: with_keywords(one, options))
     first = chain.first if isinstance(chain, RunnableSequence) else None
     if isinstance(first, RunnableParallel) and "raw" in first.steps__:
         parts = {**first.steps__, "raw": first.steps__["raw"].bind(**options)}

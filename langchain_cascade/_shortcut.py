@@ -14,10 +14,8 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
-from langchain_cascade._answering import Answering
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_cascade._callbacks import Run
     from langchain_cascade._settings import Settings
 
-__all__ = ["directly", "is_streamed"]
+__all__ = ["OwnMethods", "direct_messages", "is_streamed"]
 
 #: Keywords of a call that LangChain takes for itself.
 _FOR_LANGCHAIN = frozenset(
@@ -36,41 +34,40 @@ _FOR_LANGCHAIN = frozenset(
 )
 
 
-def directly(
+def direct_messages(
     cascade: Settings,
     run: Run,
-    given: LanguageModelInput,
+    input: LanguageModelInput,
     kwargs: Mapping[str, Any],
-    *,
-    is_async: bool,
+    own: OwnMethods,
 ) -> list[BaseMessage] | None:
     """The messages of a call that may be answered directly; None where it may not.
 
     Args:
         cascade: that is called.
         run: of the call.
-        given: what is asked.
+        input: what is asked.
         kwargs: of the call.
-        is_async: whether the call is awaited.
+        own: the methods of the cascade's class that a direct call passes by.
 
     Raises:
-        ValueError: what is given is nothing to ask.
+        ValueError: the input is nothing to ask.
     """
     if (
         run.events is not None
-        or _is_looked_up(cascade)
+        or _has_cache(cascade)
         or cascade.streaming
         or cascade.rate_limiter is not None
         or cascade.output_version == "v1"
         or not _FOR_LANGCHAIN.isdisjoint(kwargs)
-        or not _is_as_written(type(cascade), is_async=is_async)
+        or not own.are_those_of(type(cascade))
     ):
         return None
-    if type(given) is str:
-        return [HumanMessage(given)]
-    messages = cascade._convert_input(given).to_messages()
+    if type(input) is str:
+        return [HumanMessage(input)]
+    messages = cascade._convert_input(input).to_messages()
     # Of other content LangChain brings older forms into newer ones.
-    return messages if all(isinstance(each.content, str) for each in messages) else None
+    return messages if all(isinstance(m.content, str) for m in messages) else None
 
 
 def is_streamed(cascade: Settings) -> bool:
@@ -78,36 +75,34 @@ def is_streamed(cascade: Settings) -> bool:
     return not cascade.disable_streaming and "streaming" not in cascade.model_fields_set
 
 
-def _is_looked_up(cascade: Settings) -> bool:
+def _has_cache(cascade: Settings) -> bool:
     if cascade.cache is None:
         return get_llm_cache() is not None
     return cascade.cache is not False
 
 
-#: The methods that a direct call passes by: LangChain's, and those that a subclass may have.
-_PASSED = (
-    attrgetter("invoke", "stream", "generate_prompt", "generate", "_generate_with_cache"),
-    attrgetter("ainvoke", "astream", "agenerate_prompt", "agenerate", "_agenerate_with_cache"),
-)
-_MAY_BE_REPLACED = (
-    attrgetter("generate_prompt", "generate", "_generate"),
-    attrgetter("agenerate_prompt", "agenerate", "_agenerate"),
-)
+class OwnMethods:
+    """The methods that a direct call passes by, as they were when the cascade's class was made.
 
+    A subclass, or a tool for monitoring, may have put its own in their place: it has to be called.
 
-def _as_written(passed: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...] | None:
-    """LangChain's own methods, None where somebody has put his around them."""
-    methods = passed(BaseChatModel)
-    return None if any(hasattr(method, "__wrapped__") for method in methods) else methods
+    Args:
+        cascade: the class.
+        is_async: whether calls are awaited.
+    """
 
+    def __init__(self, cascade: type[Settings], *, is_async: bool) -> None:
+        a = "a" if is_async else ""
+        replaceable = (f"{a}generate_prompt", f"{a}generate")
+        self._own = attrgetter(*replaceable, f"_{a}generate")
+        self._langchains = attrgetter(
+            f"{a}invoke", f"{a}stream", *replaceable, f"_{a}generate_with_cache"
+        )
+        self._methods = (self._langchains(BaseChatModel), self._own(cascade))
+        # A tool that came before wraps LangChain's methods, and is not passed by either.
+        self._are_wrapped = any(hasattr(method, "__wrapped__") for method in self._methods[0])
 
-_LANGCHAINS = tuple(map(_as_written, _PASSED))
-_OURS = tuple(written(Answering) for written in _MAY_BE_REPLACED)
-
-
-def _is_as_written(kind: type[Settings], *, is_async: bool) -> bool:
-    """Whether no subclass and no tool for monitoring has put its own method in the way."""
-    return (
-        _PASSED[is_async](BaseChatModel) == _LANGCHAINS[is_async]
-        and _MAY_BE_REPLACED[is_async](kind) == _OURS[is_async]
-    )
+    def are_those_of(self, cascade: type[Settings]) -> bool:
+        """Whether they still are what LangChain and the class itself have."""
+        methods = (self._langchains(BaseChatModel), self._own(cascade))
+        return not self._are_wrapped and methods == self._methods

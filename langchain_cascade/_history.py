@@ -82,9 +82,9 @@ def _readable(message: BaseMessage, reader: str, child: str | None) -> BaseMessa
 
 def _author(message: AIMessage) -> str | None:
     """The provider that wrote it, by its own word or by the blocks in it."""
-    named = message.response_metadata.get("model_provider")
-    if isinstance(named, str):
-        return _NAMES.get(named, named)
+    provider = message.response_metadata.get("model_provider")
+    if isinstance(provider, str):
+        return _NAMES.get(provider, provider)
     kinds = (block.get("type") for block in _blocks(message))
     return next((_MARKS[kind] for kind in kinds if kind in _MARKS), None)
 
@@ -103,7 +103,7 @@ def _neutral(message: AIMessage) -> AIMessage:
     legacy = {k: v for k, v in message.additional_kwargs.items() if k == "function_call"}
     return message.model_copy(
         update={
-            "content": _said(blocks, message.additional_kwargs.get("refusal")),
+            "content": _content(blocks, message.additional_kwargs.get("refusal")),
             "tool_calls": calls,
             "additional_kwargs": {} if calls else legacy,
             "response_metadata": {},
@@ -118,13 +118,13 @@ def _own_form(block: Any) -> dict[str, Any]:
     return value if block["type"] == "non_standard" and isinstance(value, dict) else block
 
 
-def _said(blocks: list[dict[str, Any]], refusal: Any) -> Any:
+def _content(blocks: list[dict[str, Any]], refusal: Any) -> Any:
     """Text and media; text alone as a string."""
     texts = [block["text"] for block in blocks if block.get("type") == "text"]
     media = [block for block in blocks if block.get("type") in _MEDIA]
     if media:
-        told = ({"type": "text", "text": text} for text in texts if text)
-        return [*told, *media]
+        spoken = ({"type": "text", "text": text} for text in texts if text)
+        return [*spoken, *media]
     return "".join(texts) or (refusal if isinstance(refusal, str) else "")
 
 
