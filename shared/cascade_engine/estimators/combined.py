@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade_engine.core.arrays import patterns
 from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError, PersistenceError
 from cascade_engine.estimators.agreement import Agreement
@@ -18,7 +19,6 @@ from cascade_engine.estimators.contracts import (
     ExAnteEstimator,
     Following,
     QualityEstimator,
-    rows_where,
 )
 from cascade_engine.estimators.regression.blocks import BlockLogistic, fit_blocks, fit_few
 from cascade_engine.estimators.regression.logistic import (
@@ -281,8 +281,8 @@ class CombinedEstimator(QualityEstimator):
         """Probability of a good answer per model, and the spread of what it may become."""
         pooling = self._fitted().pooling
         quality = np.empty(run.shape)
-        for columns, rows in rows_where(run):
-            seen = evidence.seen.at(rows)
+        for pattern, rows in patterns(run):
+            columns, seen = np.flatnonzero(pattern).tolist(), evidence.seen.at(rows)
             quality[rows] = expit(pooling.log_odds(seen, columns, evidence.folds[rows]))
         spread = pooling.resolution * quality * (1 - quality)
         return quality, np.where(run, 0.0, np.sqrt(spread))

@@ -286,13 +286,3 @@ def check_fitted(estimator: object, attribute: str) -> None:
     """
     if not hasattr(estimator, attribute):
         raise NotFittedError(f"{type(estimator).__name__} has not been fitted: call fit first")
-
-
-def rows_where(run: BoolArray) -> list[tuple[tuple[int, ...], BoolArray]]:
-    """Groups the rows of a mask (n, k) by the set of models run: (their columns, those rows)."""
-    if (run == run[0]).all():  # always so in a session, and in every state of a simulation
-        return [(tuple(np.flatnonzero(run[0]).tolist()), np.ones(len(run), dtype=bool))]
-    return [
-        (tuple(np.flatnonzero(pattern).tolist()), (run == pattern).all(axis=1))
-        for pattern in np.unique(run, axis=0)
-    ]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.core.arrays import highest
+from cascade_engine.core.arrays import highest, patterns
 from cascade_engine.errors import ConfigurationError, NotFittedError
-from cascade_engine.estimators.contracts import rows_where
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, Strategy
 from cascade_engine.strategies.escalating import check_depth
@@ -97,7 +96,8 @@ class FittedValueIteration(Strategy):
     ) -> IntArray:
         """The model of the largest gain, or `STOP` where there is none."""
         out = np.full(len(run), STOP)
-        for columns, rows in rows_where(run):
+        for pattern, rows in patterns(run):
+            columns = tuple(np.flatnonzero(pattern).tolist())
             if len(columns) < int(self.max_depth or 1):
                 out[rows] = self._next(columns, estimates.at(rows), available[rows], lam[rows])
         return out

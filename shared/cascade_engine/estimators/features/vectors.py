@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,9 @@ class Embedder:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _embedder, (self._embed, self._batch_size, self._cache_size)
+        # A lock cannot be pickled, and the cache need not be.
+        sized = partial(Embedder, batch_size=self._batch_size, cache_size=self._cache_size)
+        return sized, (self._embed,)
 
     def transform(self, texts: Sequence[str]) -> FloatArray:
         """Vector of each text, shape (n, d).
@@ -133,15 +136,6 @@ class Embedder:
         return vectors
 
 
-def _embedder(embed: Callable[[list[str]], Any], batch_size: int, cache_size: int) -> Embedder:
-    return Embedder(embed, batch_size=batch_size, cache_size=cache_size)
-
-
-def as_embedder(embed: Callable[[list[str]], Any] | Embedder) -> Embedder:
-    """An `Embedder` of the function, or the one that is passed in."""
-    return embed if isinstance(embed, Embedder) else Embedder(embed)
-
-
 @persistent("UnitVectors", fields=("embedder", "_words"), fitted=("_centre",))
 class UnitVectors:
     """Vectors of length 1 whose product is the similarity of two texts.
@@ -157,7 +151,9 @@ class UnitVectors:
     def __init__(
         self, embed: Callable[[list[str]], Any] | Embedder | None = None, *, seed: int = 0
     ) -> None:
-        self.embedder = None if embed is None else as_embedder(embed)
+        if embed is not None and not isinstance(embed, Embedder):
+            embed = Embedder(embed)
+        self.embedder = embed
         self._words = QueryFeatures(components=_COMPONENTS, seed=seed)
 
     def fit(self, texts: Sequence[str]) -> UnitVectors:

@@ -183,17 +183,9 @@ class RegressionEstimator(ExAnteEstimator):
 
     Args:
         features: how texts become features; a copy of it is fitted.
-        strengths: inverse penalties to choose from, scikit-learn's `C`.
-        folds: of the cross-validation; fewer are used when there are fewer distinct queries.
+        strengths: as for a `TextEstimator`, with the same errors, as are `folds` and `seed`.
+        folds: of the cross-validation.
         seed: of the folds.
-
-    Raises:
-        ConfigurationError: no strengths, one that is not a finite number above 0, or fewer than 2
-            folds.
-
-    Attributes:
-        models_: names of the models, the columns.
-        strength_: the strength chosen.
     """
 
     models_: tuple[str, ...]
