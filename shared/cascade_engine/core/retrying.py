@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Retries", "RetryPolicy", "is_temporary"]
+__all__ = ["Retries", "is_temporary"]
 
 _FIRST, _LONGEST = 1.0, 60.0  # seconds of the first pause, and of any
 _STATUS = frozenset({408, 409, 425, 429})
@@ -48,38 +47,8 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often to try, and how long to wait before the next time.
-
-    The pauses double from one second to a minute, each shortened by up to a half at random, so
-    that calls that failed together do not return together. A server that says how long to wait
-    (the header `retry-after`) is heeded, up to a minute.
-
-    Attributes:
-        retries: further tries after the first.
-        worth_it: whether an error is worth another try.
-        chance: draws the random number in [0, 1) that shortens a pause.
-    """
-
-    retries: int
-    worth_it: Callable[[BaseException], bool] = is_temporary
-    chance: Callable[[], float] = field(default=random.random)
-
-    def pauses(self) -> Iterator[float]:
-        """Seconds to wait before each further try."""
-        for attempt in range(self.retries):
-            yield min(_FIRST * 2.0**attempt, _LONGEST) * (1 - self.chance() / 2)
-
-    def pause(self, error: BaseException, pauses: Iterator[float]) -> float | None:
-        """Seconds to wait before the call that raised is tried again; None to give up."""
-        if not self.worth_it(error):
-            return None
-        pause = next(pauses, None)
-        return None if pause is None else max(pause, _asked_for(error))
-
-
 def _asked_for(error: BaseException) -> float:
+    """Seconds that a server asks to wait."""
     headers: Mapping[str, Any] = getattr(getattr(error, "response", None), "headers", None) or {}
     try:
         return min(max(float(headers.get("retry-after", 0)), 0.0), _LONGEST)
@@ -88,7 +57,7 @@ def _asked_for(error: BaseException) -> float:
 
 
 class Retries:
-    """One call that is made again after errors that may pass: a context manager for each try.
+    """The further tries of one call: a context manager for each try.
 
     ```python
     retries = Retries(2)
@@ -97,27 +66,45 @@ class Retries:
             return ask()
     ```
 
-    An error that is worth another try is swallowed after the pause that `RetryPolicy` says, and the
-    block is entered again; any other error passes.
+    An error that is worth another try is swallowed after a pause, and the block is entered again;
+    any other error passes. The pauses double from one second to a minute, each shortened by up to
+    a half at random, so that calls that failed together do not return together. A server that says
+    how long to wait (the header `retry-after`) is heeded, up to a minute.
 
     Args:
         limit: further tries after the first.
-        worth_it: whether an error is worth one: of a stream, only while nothing of it was shown.
+        worth_it: whether an error is worth another try: of a stream, only while nothing of it was
+            shown.
+        chance: draws the random number in [0, 1) that shortens a pause.
     """
 
-    __slots__ = ("_limit", "_pauses", "_worth_it")
+    __slots__ = ("_chance", "_limit", "_tries", "_worth_it")
 
     def __init__(
-        self, limit: int, worth_it: Callable[[BaseException], bool] = is_temporary
+        self,
+        limit: int,
+        worth_it: Callable[[BaseException], bool] = is_temporary,
+        *,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self._limit, self._worth_it = limit, worth_it
-        self._pauses: Iterator[float] | None = None
+        self._limit, self._worth_it, self._chance = limit, worth_it, chance
+        self._tries = 0
+
+    def pause(self, error: BaseException | None) -> float | None:
+        """Seconds to wait before the call that raised is tried again; None to give up."""
+        if self._tries >= self._limit or not isinstance(error, Exception):
+            return None
+        if not self._worth_it(error):
+            return None
+        longest = min(_FIRST * 2.0**self._tries, _LONGEST)
+        self._tries += 1
+        return max(longest * (1 - self._chance() / 2), _asked_for(error))
 
     def __enter__(self) -> None:
         """Begins a try."""
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        pause = self._pause(error)
+        pause = self.pause(error)
         if pause is not None:
             time.sleep(pause)
         return pause is not None
@@ -126,16 +113,7 @@ class Retries:
         """Begins a try."""
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        pause = self._pause(error)
+        pause = self.pause(error)
         if pause is not None:
             await asyncio.sleep(pause)
         return pause is not None
-
-    def _pause(self, error: BaseException | None) -> float | None:
-        """Seconds to wait before the next try, None if there is none."""
-        if not self._limit or not isinstance(error, Exception):
-            return None
-        retrying = RetryPolicy(self._limit, self._worth_it)
-        if self._pauses is None:
-            self._pauses = retrying.pauses()
-        return retrying.pause(error, self._pauses)

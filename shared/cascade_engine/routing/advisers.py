@@ -20,9 +20,9 @@ from cascade_engine.answers.text import full_text
 from cascade_engine.core.checks import check_names, is_number
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.errors import ConfigurationError, DataError
+from cascade_engine.estimators.agreement import ConsistencySignal
 from cascade_engine.estimators.answer_signals import RecordedSignal
 from cascade_engine.estimators.combined import CombinedEstimator
-from cascade_engine.estimators.agreement import ConsistencySignal
 from cascade_engine.estimators.query_signals import QuerySignalEstimator
 from cascade_engine.storage.registry import persistent
 

@@ -20,7 +20,7 @@ from cascade_engine import (
     UnknownPriceError,
     Usage,
 )
-from cascade_engine.core.retrying import RetryPolicy, is_temporary
+from cascade_engine.core.retrying import Retries, is_temporary
 from cascade_engine.data.collecting.ledger import Progress
 from cascade_engine.data.collection import Collection, acollect, collect
 from tests.helpers import finished
@@ -315,10 +315,9 @@ class TestFailures:
         assert found.missing()[0].why == "TimeoutError: "
 
     def test_a_server_that_says_how_long_to_wait_is_heeded(self):
-        retrying = RetryPolicy(1, chance=lambda: 0.0)
         for header, pause in (("30", 30), ("1e9", 60), ("-5", 1), ("Wed, 21 Oct", 1), ("nan", 1)):
             error = Status(429, {"retry-after": header})
-            assert retrying.pause(error, retrying.pauses()) == pause
+            assert Retries(1, chance=lambda: 0.0).pause(error) == pause
 
     @pytest.mark.parametrize(
         ("error", "temporary"),

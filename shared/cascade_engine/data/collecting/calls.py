@@ -23,7 +23,7 @@ from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge, amount
 from cascade_engine.core.queries import as_queries, query_key
 from cascade_engine.core.records import Answer
-from cascade_engine.core.retrying import RetryPolicy, is_temporary
+from cascade_engine.core.retrying import Retries, is_temporary
 from cascade_engine.data.collecting.journal import CallFailure, CallResult, Cell, Journal
 from cascade_engine.data.collecting.ledger import Ledger, Request, samples_by_model
 from cascade_engine.errors import ConfigurationError, DataError
@@ -100,11 +100,6 @@ class Job:
     def row_inputs(self) -> Sequence[Any]:
         """What the models are called with, one input for each row."""
         return self.rows if self.inputs is None else list(self.inputs)
-
-    @property
-    def retrying(self) -> RetryPolicy:
-        """How often to try a call, and when."""
-        return RetryPolicy(self.retries, self.retry_on)
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -217,15 +212,14 @@ def _call(
     job: Job, request: Request, stop: threading.Event, sleep: Callable[[float], object]
 ) -> _Outcome:
     """One call in a thread, with its further tries."""
-    retrying, attempts = job.retrying, 0
-    pauses = retrying.pauses()
+    retries, attempts = Retries(job.retries, job.retry_on), 0
     while True:
         attempts += 1
         start = time.perf_counter()
         try:
             answer = job.models[request.cell.model](request.input)
         except Exception as error:  # noqa: BLE001  it is recorded
-            pause = retrying.pause(error, pauses)
+            pause = retries.pause(error)
             if pause is not None and not stop.is_set():
                 sleep(pause)
             if pause is None or stop.is_set():
@@ -236,15 +230,14 @@ def _call(
 
 async def _acall(job: Job, request: Request) -> _Outcome:
     """One call in a task, with its further tries."""
-    retrying, attempts = job.retrying, 0
-    pauses = retrying.pauses()
+    retries, attempts = Retries(job.retries, job.retry_on), 0
     while True:
         attempts += 1
         start = time.perf_counter()
         try:
             answer = await await_call(job.models[request.cell.model], request.input)
         except Exception as error:  # noqa: BLE001  it is recorded
-            pause = retrying.pause(error, pauses)
+            pause = retries.pause(error)
             if pause is None:
                 return _failure(error, attempts)
             await (job.sleep or asyncio.sleep)(pause)
