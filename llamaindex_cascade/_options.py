@@ -58,7 +58,7 @@ def options_in_force(cascade: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     for owner, of_block in _BLOCKS.get():
         if owner is cascade:
             options = laid_over(options, of_block)
-    return laid_over(options, own)
+    return laid_over(options, own) if options else dict(own)
 
 
 def pop_options(keywords: dict[str, Any], models: Collection[str]) -> dict[str, Any]:

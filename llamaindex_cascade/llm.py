@@ -315,7 +315,8 @@ class CascadeRoutingLLM(CascadeModel, Settings):
     def _query(self, request: Request, options: Mapping[str, Any]) -> Query:
         query = with_signals(request.query(), retrieved(request.content))
         for source in (self.signals, options.get("signals")):
-            query = with_signals(query, signals_of(source, query))
+            if source is not None:
+                query = with_signals(query, signals_of(source, query))
         return query
 
     def _able(self, request: Request) -> list[str]:
