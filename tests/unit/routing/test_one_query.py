@@ -12,7 +12,15 @@ import pytest
 from cascade_engine import STRATEGIES, CascadeRouter, CombinedEstimator, drive
 from cascade_engine.answers.question_form import form_of
 from cascade_engine.answers.text import excerpt
-from cascade_engine.estimators import AnswerSignal, Estimates, LogprobSignal, TextEstimator
+from cascade_engine.estimators import (
+    AnswerSignal,
+    Estimates,
+    LogprobSignal,
+    PoissonCostEstimator,
+    StructureSignal,
+    TextEstimator,
+)
+from cascade_engine.estimators.contracts import RowSignal
 from cascade_engine.estimators.features.texts import QueryFeatures, read
 from cascade_engine.strategies import (
     CascadeRouting,
@@ -146,6 +154,14 @@ def test_what_a_subclass_changes_of_many_it_changes_of_one(data):
             quality, sd = super().estimate(evidence, run)
             return quality**0.5, sd
 
+    class Strict(StructureSignal):
+        def read(self, queries, answers):
+            return super().read(queries, answers) - 1
+
+    class Dearer(PoissonCostEstimator):
+        def predict(self, queries):
+            return super().predict(queries) * 2
+
     query, answer = data.queries[0], data.answers[0][0]
     plain = LogprobSignal().read_one(query, answer)
     assert Doubtful().read_one(query, answer) == pytest.approx([2 * x for x in plain])
@@ -156,6 +172,10 @@ def test_what_a_subclass_changes_of_many_it_changes_of_one(data):
     evidence = fitted.begin([query])
     many = fitted.estimate(evidence, np.zeros((1, 3), dtype=bool))[0][0]
     assert fitted.follow(query).estimate([False] * 3)[0] == pytest.approx(many.tolist())
+    structure = StructureSignal().read_one(query, answer)
+    assert Strict().read_one(query, answer) == [x - 1 for x in structure]
+    dearer, cost = Dearer().fit(data), PoissonCostEstimator().fit(data).predict_one(query)
+    assert dearer.predict_one(query) == pytest.approx([2 * x for x in cost])
 
 
 @pytest.mark.parametrize("kind", [CascadeRouting, FittedValueIteration, ReservationIndex])
@@ -190,6 +210,17 @@ def test_a_choice_of_ones_own_is_heeded():
             return run.shape[1] - 1 - run[:, ::-1].argmax(axis=1)
 
     assert Last().choose_one([0.9, 0.1, 0.5], [0] * 3, [1] * 3, run=[True, True, False]) == 1
+
+
+def test_a_signal_may_be_read_row_by_row(data):
+    class Length(RowSignal):
+        def row(self, query, answer):
+            return [float(len(answer.text))]
+
+    answers = [row[1] for row in data.answers]
+    lengths = [len(answer.text) for answer in answers]
+    assert Length().read(data.queries, answers)[:, 0].tolist() == lengths
+    assert Length().read_one(data.queries[0], answers[0]) == lengths[:1]
 
 
 def test_a_signal_needs_but_to_read_many(data):
