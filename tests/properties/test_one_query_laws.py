@@ -23,7 +23,7 @@ from cascade_engine.estimators import (
     TextEstimator,
 )
 from cascade_engine.strategies import FittedValueIteration
-from cascade_engine.strategies.value_iteration import Setting, learn_values
+from cascade_engine.strategies.values import Setting, learn_values
 from tests.helpers import world
 
 laws = settings(max_examples=60)

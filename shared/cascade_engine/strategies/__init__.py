@@ -1,4 +1,13 @@
-"""Strategies, one file each, and the table by which routers find them."""
+"""Strategies: what to run next and whose answer to return, given what is believed; one file each.
+
+`STRATEGIES` is the table by which routers find them by name. `contract` says what a strategy is and
+how a new one is written; `frontier` has the cost-quality frontier that a fit finds, and the policy
+on it that a budget buys. The paper's three are `routing` (Theorem 1), `cascading` (Theorem 2) and
+`cascade_routing` (Theorem 3); beyond it `reservation_index` plans by Weitzman's rule, and
+`fitted_value_iteration`, the default, by values learned from data. `threshold_cascade`,
+`random_mixing` and `single_model` are baselines. Their numerics are in `gaussian` (E[max],
+reservation values) and `supermodels` (the best set of models).
+"""
 
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.strategies.cascade_routing import CascadeRouting
@@ -11,7 +20,9 @@ from cascade_engine.strategies.contract import (
     Strategy,
     TuningData,
 )
+from cascade_engine.strategies.escalating import Escalating
 from cascade_engine.strategies.fitted_value_iteration import FittedValueIteration
+from cascade_engine.strategies.frontier import Frontier, Policy
 from cascade_engine.strategies.mixing import RandomMixing
 from cascade_engine.strategies.reservation_index import ReservationIndex
 from cascade_engine.strategies.routing import Routing
@@ -24,10 +35,13 @@ __all__ = [
     "STRATEGIES",
     "CascadeRouting",
     "Cascading",
+    "Escalating",
     "FittedValueIteration",
+    "Frontier",
     "ListedStrategy",
     "Options",
     "Piece",
+    "Policy",
     "RandomMixing",
     "ReservationIndex",
     "Routing",
@@ -53,12 +67,12 @@ STRATEGIES: dict[str, type[Strategy]] = {
 }
 
 
-#: The strategy that measures best where it is told apart from the others.
+#: The strategy that measured best wherever strategies differed.
 DEFAULT_STRATEGY = FittedValueIteration.name
 
 
 def find_strategy(strategy: str | Strategy) -> Strategy:
-    """A strategy by name, or the one given.
+    """A strategy by its name; a `Strategy` is returned as it is.
 
     Raises:
         ConfigurationError: no strategy has that name.

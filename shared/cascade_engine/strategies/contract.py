@@ -158,8 +158,8 @@ class Strategy(ABC):
         object's `decide` is the one that it is a short cut of, and asks this one if it is not.
         """
         estimates = Estimates(*(np.array([row], dtype=float) for row in (quality, sd, cost)))
-        ran, free = np.array([run], dtype=bool), np.array([available], dtype=bool)
-        return int(self.decide(estimates, ran, free, np.array([lam]))[0])
+        state = np.array([run], dtype=bool), np.array([available], dtype=bool)
+        return int(self.decide(estimates, *state, np.array([lam]))[0])
 
     def lists_options(self, models: int) -> bool:
         """Whether, among so many models, its options can be listed whatever lambda is.
@@ -201,7 +201,7 @@ class Strategy(ABC):
                 first[start:stop] - (ends[start:stop] - count - done), count
             )
             action = self.decide(estimates.at(row), run[row], available[row], grid[at])
-            yield from _runs(row, at, action)
+            yield from _intervals(row, at, action)
             start = stop
 
     def factor(self, step: int) -> float:
@@ -239,15 +239,15 @@ class Strategy(ABC):
         *,
         run: Sequence[bool],
     ) -> int:
-        """`choose` for one query, on plain numbers."""
+        """`choose` for one query, on plain numbers; in plain Python while `choose` is this one."""
         if type(self).choose is Strategy.choose:
             return max(compress(range(len(run)), run), key=quality.__getitem__)
         estimates = Estimates(*(np.array([row], dtype=float) for row in (quality, sd, cost)))
         return int(self.choose(estimates, np.array([run], dtype=bool))[0])
 
 
-def _runs(row: IntArray, at: IntArray, action: IntArray) -> Iterator[Piece]:
-    """Neighbouring numbers with one row and one action, put together."""
+def _intervals(row: IntArray, at: IntArray, action: IntArray) -> Iterator[Piece]:
+    """Neighbouring numbers of the grid with one row and one action, put together."""
     new = np.ones(len(row), dtype=bool)
     new[1:] = (row[1:] != row[:-1]) | (action[1:] != action[:-1])
     begin = np.flatnonzero(new)

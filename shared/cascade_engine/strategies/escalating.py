@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Escalating", "check_depth"]
 
-_TRIED = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
+#: Ratios by which the lambda of a step is changed in the search, and how many steps have their own.
+_RATIOS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 _STEPS = 4
 
 
@@ -64,8 +65,9 @@ class Escalating(Strategy):
         first = data.frontier(new)
         ends = float(first.cost[0]), float(first.cost[-1])
         best, new.factors_ = first.area(*ends), (1.0,) * steps
+        # Two rounds: a step's best factor depends on those of the others.
         for step in [*range(1, steps), *range(1, steps)]:
-            for ratio in _TRIED:
+            for ratio in _RATIOS:
                 other = copy.copy(new)
                 factors = list(new.factors_)
                 factors[step] *= ratio

@@ -14,7 +14,7 @@ from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies.contract import STOP, Strategy
 from cascade_engine.strategies.escalating import check_depth
-from cascade_engine.strategies.value_iteration import Setting, learn_values
+from cascade_engine.strategies.values import Setting, learn_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,11 @@ class FittedValueIteration(Strategy):
     The other strategies derive the value of asking from a mean and a spread, as if the models'
     qualities were independent and the highest estimate were unbiased. Neither is so: answers that
     agree are one answer, and the highest of several noisy estimates is too high. Here the value of
-    every set of models run is learned backwards, from the sets of `max_depth` models to none:
-    regression of what was gained by going on, by the best decisions from there, on all that is
-    believed in that state (Tsitsiklis and Van Roy 2001, 'Regression methods for pricing complex
-    American-style options', IEEE Transactions on Neural Networks 12). Decisions on the fitting data
-    are by predictions that leave the query out.
+    every set of models run is learned backwards, from the sets of `max_depth` models to none: what
+    was gained by going on, by the best decisions from there, is regressed on all that is believed
+    in that state (`cascade_engine.strategies.values`; Tsitsiklis and Van Roy 2001, 'Regression
+    methods for pricing complex American-style options', IEEE Transactions on Neural Networks 12).
+    Decisions on the fitting data are by predictions that leave the query out.
 
     What is learned from few queries is noisy. So a gain is the mean of two estimates whose errors
     have little in common: the learned one, and that of looking one step ahead by the estimates
@@ -73,7 +73,7 @@ class FittedValueIteration(Strategy):
         new = copy.copy(self)
         pool = _pool(data, int(self.max_depth or 1))
         depth = min(int(self.max_depth or 1), len(pool))
-        rows = _some(len(data.quality), len(pool), depth)
+        rows = _sample(len(data.quality), len(pool), depth)
         quality, cost = data.quality[rows], data.cost[rows]
         setting = Setting(data.believe, rows, quality, cost, pool, depth, self.trust)
         new.values_, rehearsal = learn_values(setting)
@@ -95,24 +95,24 @@ class FittedValueIteration(Strategy):
         self, estimates: Estimates, run: BoolArray, available: BoolArray, lam: FloatArray
     ) -> IntArray:
         """The model of the largest gain, or `STOP` where there is none."""
-        out = np.full(len(run), STOP)
+        action = np.full(len(run), STOP)
         for pattern, rows in patterns(run):
             columns = tuple(np.flatnonzero(pattern).tolist())
             if len(columns) < int(self.max_depth or 1):
-                out[rows] = self._next(columns, estimates.at(rows), available[rows], lam[rows])
-        return out
+                action[rows] = self._next(columns, estimates.at(rows), available[rows], lam[rows])
+        return action
 
     def _next(
         self, run: tuple[int, ...], estimates: Estimates, available: BoolArray, lam: FloatArray
     ) -> IntArray:
         """The same for queries with one set of models run."""
         values = self._learned_values()
-        known = tuple(i for i in run if i in values.pool)
-        state = values.states.get(known)
+        planned = tuple(i for i in run if i in values.pool)
+        state = values.states.get(planned)
         gain = np.full(available.shape, -np.inf)
         if state is not None:
-            gain[:, state.waiting] = values.gains(known, estimates, lam)
-        if run and not known:  # the value of an answer outside the pool was not learned
+            gain[:, state.waiting] = values.gains(planned, estimates, lam)
+        if run and not planned:  # the value of an answer outside the pool was not learned
             gain -= highest(estimates.quality[:, list(run)])[:, None]
         gain = np.where(available, gain, -np.inf)
         best = gain.argmax(axis=1)
@@ -141,10 +141,12 @@ class FittedValueIteration(Strategy):
         if len(ran) >= int(self.max_depth or 1):
             return STOP
         values = self._learned_values()
-        known = tuple([i for i in ran if i in values.pool])
-        gains = values.gains_one(known, quality, sd, cost, lam) if known in values.states else {}
+        planned = tuple([i for i in ran if i in values.pool])
+        gains = {}
+        if planned in values.states:
+            gains = values.gains_one(planned, quality, sd, cost, lam)
         # The value of an answer outside the pool was not learned.
-        least = max(quality[i] for i in ran) if ran and not known else 0.0
+        least = max(quality[i] for i in ran) if ran and not planned else 0.0
         best = max([i for i in gains if available[i]], key=gains.__getitem__, default=STOP)
         if ran:
             return best if best != STOP and gains[best] - least > 0 else STOP
@@ -153,8 +155,8 @@ class FittedValueIteration(Strategy):
         return max(alone, key=alone.__getitem__, default=STOP) if best == STOP else best
 
 
-def _some(n: int, models: int, depth: int) -> IntArray:
-    """Numbers of the queries that values are learned from: all, or of very many a sample."""
+def _sample(n: int, models: int, depth: int) -> IntArray:
+    """Numbers of the queries that values are learned from: all, or a sample of very many."""
     most = max(_PAIRS // sum(comb(models, d) for d in range(depth + 1)), 1)
     if n <= most:
         return np.arange(n)

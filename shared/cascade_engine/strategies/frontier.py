@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUNDING", "Frontier", "Policy", "check_budget", "coin", "rising"]
 
+#: Differences that are rounding: of costs, relative to them; and of a budget from a policy's cost.
 ROUNDING = 1e-12
 _SLACK = 1e-9
 #: Budgets at which the area under a frontier is taken.
 _AREA = 513
-#: The most that labels seen are held to move costs, as a share of their range. On recorded answers
-#: it was .00 to .03 with 1,000 queries, and up to .09 with 100.
-_SURER = 0.03
+#: The most by which estimates that have seen the labels are held to lower costs, as a share of
+#: their range. On recorded answers it was .00 to .03 with 1,000 queries, and up to .09 with 100.
+_LOWERED = 0.03
 
 
 @persistent("Policy")
@@ -91,10 +92,10 @@ class Frontier:
         between = np.linspace(low, high, _AREA)
         missing = np.interp(between, self.cost, self.cost - cost)
         weight = _parabola(low, between, high)
-        peak = min(max(float(missing @ weight / (weight @ weight)), 0.0), _SURER * (high - low))
+        peak = min(max(float(missing @ weight / (weight @ weight)), 0.0), _LOWERED * (high - low))
         spent = cost + peak * np.maximum(_parabola(low, cost, high), 0.0)
-        at = _worth_having(spent)
-        return Frontier(self.lambdas[at], spent[at], self.quality[at])
+        policies = _worth_having(spent)
+        return Frontier(self.lambdas[policies], spent[policies], self.quality[policies])
 
     def area(self, low: float, high: float) -> float:
         """Mean quality over the budgets from `low` to `high`; at both ends the curve is flat."""
@@ -116,13 +117,13 @@ class Frontier:
         check_budget(budget)
         cheapest = float(self.cost[0])
         if budget < cheapest * (1 - _SLACK):
-            words = (
+            problem = (
                 f"a budget of {budget:g} per query is below the cheapest policy, which costs "
                 f"{cheapest:g}"
             )
             if not clamp:
-                raise InfeasibleBudgetError(f"{words}: raise the budget or add a cheaper model")
-            warnings.warn(f"{words}: that policy is used", BudgetWarning, stacklevel=2)
+                raise InfeasibleBudgetError(f"{problem}: raise the budget or add a cheaper model")
+            warnings.warn(f"{problem}: that policy is used", BudgetWarning, stacklevel=2)
         above = int(np.searchsorted(self.cost, budget, side="right"))
         if above == len(self.cost) or above == 0:
             i = min(above, len(self.cost) - 1)
@@ -151,14 +152,14 @@ def _worth_having(cost: FloatArray) -> IntArray:
     What costs more than the best is left out, and what costs less than one of a higher lambda. Of
     those that cost the same it is one far from where that changes: other queries differ a little.
     """
-    within = np.flatnonzero(cost <= cost[-1] * (1 + ROUNDING))
-    most = np.maximum.accumulate(cost[within])
-    kept = within[cost[within] >= most * (1 - ROUNDING)]
-    first = np.flatnonzero(rising(cost[kept]))
-    last = np.append(first[1:], len(kept)) - 1
+    affordable = np.flatnonzero(cost <= cost[-1] * (1 + ROUNDING))
+    most = np.maximum.accumulate(cost[affordable])
+    dearest_yet = affordable[cost[affordable] >= most * (1 - ROUNDING)]
+    first = np.flatnonzero(rising(cost[dearest_yet]))
+    last = np.append(first[1:], len(dearest_yet)) - 1
     middle = (first + last) // 2
     middle[0], middle[-1] = first[0], last[-1]
-    return np.asarray(kept[middle])
+    return np.asarray(dearest_yet[middle])
 
 
 def _parabola(low: float, x: FloatArray, high: float) -> FloatArray:
@@ -168,18 +169,13 @@ def _parabola(low: float, x: FloatArray, high: float) -> FloatArray:
 
 
 def rising(cost: FloatArray) -> BoolArray:
-    """Where a lower lambda costs no more than a higher one, nothing is bought: it is left out."""
+    """Which policies cost more than all of higher lambda: the others buy nothing. Shape (s,)."""
     before = np.concatenate([[-np.inf], np.maximum.accumulate(cost)[:-1]])
     return np.asarray(cost > before + ROUNDING * np.abs(cost))
 
 
 def coin(text: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the text alone: the same in every process."""
-    digest = blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=8, salt=_salt(seed)
-    ).digest()
+    """A number in [0, 1) that depends on text and seed alone: the same in every process."""
+    salt = (seed % 2**64).to_bytes(8, "big")
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-def _salt(seed: int) -> bytes:
-    return (seed % 2**64).to_bytes(8, "big")

@@ -1,4 +1,10 @@
-"""What may be done in a state, and which of it is best at which lambda."""
+"""The options in a state, and which of them is best at which lambda.
+
+An option has a value and a price, neither of which depends on lambda; at lambda it is worth value -
+lambda x price. Those that are best at some lambda are the upper hull of the points (price, value),
+and the slopes of the hull's edges are the lambdas at which the choice changes. So one walk along
+the hull decides a state at all lambdas, and no search for lambda is needed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +30,7 @@ TIE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be done in the present state, whatever the setting; every array is (n, m).
+    """What may be done in the states of n queries, whatever lambda is; every array is (n, m).
 
     Attributes:
         value: expected quality of the answer in the end, should the option be taken; -inf where it
@@ -81,12 +87,12 @@ def hull_pieces(options: Options, low: FloatArray, high: FloatArray) -> Iterator
     at = _best_at(value, price, high)
     top = high
     while len(rows):
-        every = np.arange(len(rows))
-        extra = price - price[every, at][:, None]
-        gain = lowered - value[every, at][:, None]
+        number = np.arange(len(rows))
+        extra = price - price[number, at][:, None]
+        gain = lowered - value[number, at][:, None]
         slope = np.divide(gain, extra, out=np.full(extra.shape, -np.inf), where=extra > 0)
         following = slope.argmax(axis=1)
-        edge = np.minimum(np.maximum(slope[every, following], low), top)
+        edge = np.minimum(np.maximum(slope[number, following], low), top)
         wide = edge < top
         yield Piece(rows[wide], options.action[rows[wide], at[wide]], edge[wide], top[wide])
         further = np.flatnonzero(edge > low)

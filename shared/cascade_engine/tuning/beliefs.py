@@ -1,4 +1,9 @@
-"""What is believed of many queries in any state: given as arrays, or by an estimator."""
+"""What is believed of many queries in any state, as strategies are tuned and simulated on it.
+
+`Beliefs` come as arrays, from anywhere; `EstimatedBeliefs` from an estimator that has read a data
+set. Both are a `BeliefFunction`: called with queries and the models run on each, they return
+`Estimates`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Beliefs", "EstimatedBeliefs"]
 
-#: So many estimates are kept at most: 400 MB. More are worked out again when they are needed.
+#: The most numbers of estimates that are kept: 400 MB. More are computed again when needed.
 _KEPT = 50_000_000
 
 
@@ -36,12 +41,12 @@ class Beliefs:
             asking: 0 says that nothing is learned from the answer.
         cov: instead of `sd`, the covariance of `after` - `before` over the models, shape (k, k) or
             (n, k, k): symmetric and positive semidefinite.
-        condition: with `cov`, whether the answers seen so far move what is believed of the models
-            not run, as jointly Gaussian changes would.
+        condition: with `cov`, whether the answers so far move what is believed of the models not
+            run, as jointly Gaussian changes would.
 
     Raises:
-        DataError: a shape is wrong, a number is not finite, a cost or sd is negative, or the
-            covariance is none.
+        DataError: a shape is wrong, a number is not finite, a cost or sd is negative, or `cov` is
+            no covariance.
         ConfigurationError: not exactly one of `sd` and `cov`.
     """
 
@@ -88,21 +93,24 @@ class Beliefs:
             self.cost[rows],
         )
 
-    def _correlated(self, rows: IntArray, run: BoolArray, every: FloatArray) -> Estimates:
+    def _correlated(self, rows: IntArray, run: BoolArray, prior: FloatArray) -> Estimates:
+        """Estimates by covariances (1, k, k) or (n, k, k), conditioned on the answers so far."""
         quality = np.where(run, self.after[rows], self.before[rows])
-        cov = every[rows] if len(every) == len(self) else np.repeat(every, len(rows), axis=0)
+        is_shared = len(prior) != len(self)
+        cov = np.repeat(prior, len(rows), axis=0) if is_shared else prior[rows]
         cov = np.where(run[:, :, None] | run[:, None, :], 0.0, cov)
-        for pattern, here in patterns(run) if self.condition else []:
+        for pattern, members in patterns(run) if self.condition else []:
             if pattern.any() and not pattern.all():
-                which = rows[here] if len(every) == len(self) else np.zeros(1, dtype=np.intp)
-                seen, left = np.flatnonzero(pattern), np.flatnonzero(~pattern)
-                full = every[which]
-                across = full[:, left[:, None], seen]
-                gain = across @ np.linalg.pinv(full[:, seen[:, None], seen], hermitian=True)
-                moved = (self.after - self.before)[rows[here]][:, seen]
-                quality[here[:, None], left] += (gain * moved[:, None, :]).sum(axis=2)
-                within = full[:, left[:, None], left] - gain @ across.transpose(0, 2, 1)
-                cov[here[:, None, None], left[:, None], left] = within
+                # The regression of what is left on what was answered, as of any joint Gaussian.
+                full = prior if is_shared else prior[rows[members]]
+                answered, left = np.flatnonzero(pattern), np.flatnonzero(~pattern)
+                across = full[:, left[:, None], answered]
+                within = full[:, answered[:, None], answered]
+                gain = across @ np.linalg.pinv(within, hermitian=True)
+                change = (self.after - self.before)[rows[members]][:, answered]
+                quality[members[:, None], left] += (gain * change[:, None, :]).sum(axis=2)
+                rest = full[:, left[:, None], left] - gain @ across.transpose(0, 2, 1)
+                cov[members[:, None, None], left[:, None], left] = rest
         sd = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 0.0))
         return Estimates(quality, sd, self.cost[rows], cov)
 
@@ -110,52 +118,59 @@ class Beliefs:
 @persistent(
     "EstimatedBeliefs",
     fields=("_estimator", "_evidence", "_cost"),
-    left_out={"_known": dict},
+    left_out={"_by_pattern": dict},
 )
 class EstimatedBeliefs:
-    """What an estimator says of a data set's queries, kept by set of models run."""
+    """What an estimator says of a data set's queries, kept by the set of models run.
+
+    Args:
+        estimator: fitted.
+        evidence: what it has read of n queries and all answers to them.
+        cost: expected cost of each model, shape (n, k).
+    """
 
     def __init__(self, estimator: QualityEstimator, evidence: Any, cost: FloatArray) -> None:
         self._estimator = estimator
         self._evidence = evidence
         self._cost = cost
-        self._known: dict[bytes, Estimates] = {}
+        self._by_pattern: dict[bytes, Estimates] = {}
 
     def dearer(self, by: FloatArray | float) -> EstimatedBeliefs:
-        """The same with so much more expected to be paid for each model."""
+        """The same with so much more expected to be paid: for each model, or by query and model."""
         other = EstimatedBeliefs(self._estimator, self._evidence, self._cost + by)
-        other._known = self._known
+        other._by_pattern = self._by_pattern
         return other
 
     def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
-        """As `Beliefs` has it, estimated pattern by pattern of the models run."""
+        """Estimates for queries `rows`, (m,), once the models in `run`, (m, k), have answered."""
         quality, sd = np.empty(run.shape), np.empty(run.shape)
-        for pattern, here in patterns(run):
-            known = self._after(pattern).at(rows[here])
-            quality[here], sd[here] = known.quality, known.sd
+        for pattern, members in patterns(run):
+            estimates = self._after(pattern).at(rows[members])
+            quality[members], sd[members] = estimates.quality, estimates.sd
         return Estimates(quality, sd, self._cost[rows])
 
     def _after(self, pattern: BoolArray) -> Estimates:
         key = pattern.tobytes()
-        if key not in self._known:
+        if key not in self._by_pattern:
             run = np.broadcast_to(pattern, self._cost.shape)
             estimate = self._estimator.estimate(self._evidence, run)
-            if 2 * self._cost.size * (len(self._known) + 1) > _KEPT:
-                self._known.clear()
-            self._known[key] = Estimates(*estimate, self._cost)
-        return self._known[key]
+            if 2 * self._cost.size * (len(self._by_pattern) + 1) > _KEPT:
+                self._by_pattern.clear()
+            self._by_pattern[key] = Estimates(*estimate, self._cost)
+        return self._by_pattern[key]
 
 
 def _rows(what: str, values: object, shape: tuple[int, int]) -> FloatArray:
-    """A table of that shape, from one or from one row for all."""
+    """A table of that shape, (n, k), from one or from one row for all queries."""
     try:
-        given = np.asarray(values, dtype=float)
+        table = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{what} must be numbers of shape {shape} or {shape[1:]}: {error}"
         ) from error
-    every = np.tile(given, (shape[0], 1)) if given.shape == shape[1:] else given
-    return check_table(what, every, shape)
+    if table.shape == shape[1:]:
+        table = np.tile(table, (shape[0], 1))
+    return check_table(what, table, shape)
 
 
 def _not_negative(what: str, table: FloatArray) -> FloatArray:
@@ -168,10 +183,9 @@ def _not_negative(what: str, table: FloatArray) -> FloatArray:
 def _covariances(cov: object, n: int, k: int) -> FloatArray:
     """Shape (1, k, k) where one serves all queries, else (n, k, k)."""
     try:
-        given = np.asarray(cov, dtype=float)
+        matrices = np.asarray(cov, dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(f"cov must be a matrix of numbers: {error}") from error
-    every = given[None] if given.ndim == 2 else given  # noqa: PLR2004
-    if every.shape not in {(1, k, k), (n, k, k)}:
-        raise DataError(f"cov must have shape {(k, k)} or {(n, k, k)}, not {given.shape}")
-    return check_covariance("cov", every)
+    if matrices.shape not in {(k, k), (1, k, k), (n, k, k)}:
+        raise DataError(f"cov must have shape {(k, k)} or {(n, k, k)}, not {matrices.shape}")
+    return check_covariance("cov", matrices.reshape(-1, k, k))

@@ -1,4 +1,10 @@
-"""Tracing the cost-quality frontier of a strategy on complete data."""
+"""The cost-quality frontier of a strategy on complete data.
+
+By Theorem 1 of Dekoninck et al. (ICML 2025) the best policy at a budget is a mixture of two that
+decide at neighbouring lambdas. So all budgets are known once it is known what the strategy costs
+and gives at every lambda. Both are step functions of lambda: where options can be listed, each
+query is followed for all lambdas at once (`Simulation.sweep`) and the steps are exact.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +29,7 @@ _ERRORS = 2.0
 #: Lambdas at which choices change are one where they are no further apart, relatively.
 _APART = 1e-6
 #: Lambdas and queries of the first pass over a grid, and lambdas of the second.
-_COARSE, _SOME, _FINE = 25, 256, 48
+_COARSE, _SAMPLE, _FINE = 25, 256, 48
 
 
 def trace_frontier(simulation: Simulation) -> Frontier:
@@ -39,8 +45,10 @@ def trace_frontier(simulation: Simulation) -> Frontier:
 def costs_at(simulation: Simulation, lam: FloatArray) -> FloatArray:
     """Mean cost of a strategy at each of the lambdas, which fall; shape (s,)."""
     if simulation.is_exact:
-        ends, rising = simulation.sweep(), lam[::-1]
-        first, last = (len(lam) - np.searchsorted(rising, edge) for edge in (ends.high, ends.low))
+        ends = simulation.sweep()
+        first, last = (
+            len(lam) - np.searchsorted(lam[::-1], edge) for edge in (ends.high, ends.low)
+        )
         ends = ends._replace(low=first, high=last)
     else:
         ends = simulation.sweep(lam)
@@ -60,8 +68,8 @@ def rehearsed_frontier(rehearsal: Rehearsal) -> Frontier:
 
 def _progress(values: FloatArray) -> FloatArray:
     """How far values have risen so far, as a share of their whole rise."""
-    so_far = np.maximum.accumulate(values) - values[0]
-    return np.asarray(so_far / so_far[-1]) if so_far[-1] > 0 else so_far
+    rise = np.maximum.accumulate(values) - values[0]
+    return np.asarray(rise / rise[-1]) if rise[-1] > 0 else rise
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +96,8 @@ class _Points:
     def at(self, numbers: IntArray) -> _Points:
         """Some of the points."""
 
-        def change(of: int) -> FloatArray:
-            return self.change(int(numbers[of]))[numbers]
+        def change(number: int) -> FloatArray:
+            return self.change(int(numbers[number]))[numbers]
 
         return _Points(
             self.lam[numbers],
@@ -112,34 +120,35 @@ def _frontier(points: _Points) -> Frontier:
     loss, change = quality[best] - quality, points.change(best)
     error = np.sqrt(np.maximum(change - loss**2, 0.0) / points.queries)
     # A dearer policy with the very same answers must at least promise more on other queries.
-    hope = points.believed > points.believed[best] + ROUNDING
-    other = (np.arange(len(lam)) <= best) | (change > 0) | hope
-    end = int(np.flatnonzero((loss <= _ERRORS * error + ROUNDING) & other)[-1]) + 1
+    promises_more = points.believed > points.believed[best] + ROUNDING
+    differs = (np.arange(len(lam)) <= best) | (change > 0) | promises_more
+    end = int(np.flatnonzero((loss <= _ERRORS * error + ROUNDING) & differs)[-1]) + 1
     lam, cost, quality = lam[start:end], cost[start:end], quality[start:end]
-    kept = rising(cost)
-    return Frontier(lam[kept], cost[kept], quality[kept])
+    dearer = rising(cost)
+    return Frontier(lam[dearer], cost[dearer], quality[dearer])
 
 
 def _on_a_grid(simulation: Simulation) -> _Points:
-    """Lambdas between which cost and quality change evenly, as a first pass has it.
+    """The policies at lambdas between which cost and quality change evenly.
 
-    The first pass takes few lambdas over many decades, and some of the queries.
+    Where they lie is read off a first pass over few lambdas, many decades apart, and some queries.
     """
     means = simulation.mean_costs
     cheapest = float(means[means > 0].min()) if (means > 0).any() else 1.0
     high, low = 100 / cheapest, 1e-5 / (means.max() or 1.0)
     lam = np.append(simulation.quality_range * np.geomspace(high, low, _COARSE), 0.0)
     n = simulation.queries
-    some = np.unique(np.linspace(0, n - 1, min(n, _SOME)).astype(np.intp))
-    coarse = _points(simulation.sweep(lam, some), lam, len(some))
+    sample = np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.intp))
+    coarse = _points(simulation.sweep(lam, sample), lam, len(sample))
     progress = _progress(coarse.cost[:-1]) + _progress(coarse.quality[:-1])
-    wanted = np.linspace(0, progress[-1], _FINE)
-    exponent = np.interp(wanted, progress, np.log(lam[:-1]))
+    even = np.linspace(0, progress[-1], _FINE)
+    exponent = np.interp(even, progress, np.log(lam[:-1]))
     lam = np.unique(np.concatenate([lam[[0, -1]], np.exp(exponent)]))[::-1]
     return _points(simulation.sweep(lam), lam, n)
 
 
 def _exact(simulation: Simulation) -> _Points:
+    """The policies at all lambdas, one between each two at which some query's end changes."""
     ends = simulation.sweep()
     edges = np.unique(np.concatenate([ends.low, ends.high]))
     # Numbered from the highest lambda down.
@@ -159,15 +168,16 @@ def _points(ends: Ends, lam: FloatArray, n: int) -> _Points:
     """Means over n queries from how they end; `low` and `high` are numbers of `lam`."""
 
     def mean(amount: FloatArray) -> FloatArray:
+        # Each end adds its amount where its interval begins, and takes it off where it ends.
         change = np.bincount(ends.low, amount, len(lam) + 1)
         change -= np.bincount(ends.high, amount, len(lam) + 1)
         return np.cumsum(change)[:-1] / n
 
-    def change(of: int) -> FloatArray:
-        there = (ends.low <= of) & (ends.high > of)
-        then = np.zeros(int(ends.row.max()) + 1)
-        then[ends.row[there]] = ends.quality[there]
-        return mean(np.square(ends.quality - then[ends.row]))
+    def change(number: int) -> FloatArray:
+        holds = (ends.low <= number) & (ends.high > number)
+        quality = np.zeros(int(ends.row.max()) + 1)
+        quality[ends.row[holds]] = ends.quality[holds]
+        return mean(np.square(ends.quality - quality[ends.row]))
 
     return _Points(lam, mean(ends.cost), mean(ends.quality), mean(ends.believed), n, change)
 

@@ -1,4 +1,9 @@
-"""Running a strategy over complete data, all queries at once."""
+"""Running a strategy over complete data, all queries at once.
+
+`Simulation.play` drives every query to its end at one lambda, `Simulation.sweep` at all of them: a
+state that many lambdas lead to is visited once, with the interval of lambdas that does. What a
+query does there splits the interval, as `Strategy.pieces_on` or `ListedStrategy.pieces` say.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +103,16 @@ class Outcome:
 
 
 class Ends(NamedTuple):
-    """How queries end, each over an interval of lambda; every array is (m,)."""
+    """How queries end, each over an interval of lambda; every array is (m,).
+
+    Attributes:
+        row: the query's number.
+        low: where the interval begins; on a grid the number of its first lambda.
+        high: where it ends; on a grid the number behind its last lambda.
+        cost: what the query cost.
+        quality: how good the answer returned was.
+        believed: what was believed of that answer.
+    """
 
     row: IntArray
     low: NumberArray
@@ -108,8 +122,8 @@ class Ends(NamedTuple):
     believed: FloatArray
 
 
-class _Lanes(NamedTuple):
-    """Queries on their way, each over an interval of lambda."""
+class _Paths(NamedTuple):
+    """Queries on their way, each over an interval of lambda; every array is (m,), `run` (m, k)."""
 
     rows: IntArray
     run: BoolArray
@@ -179,22 +193,23 @@ class Simulation:
         run = np.zeros((m, k), dtype=bool)
         chosen = np.zeros(m, dtype=np.intp)
         going = np.arange(m)
-        advised = self._at_first(rows)
+        advice = self._at_first(rows)
         for step in range(k + 1):
-            here = run[going]
-            estimates = self._believe(rows[going], here)
-            at = lam[going] * self.strategy.factor(step)
-            action = self.strategy.decide(estimates, here, ~here, at)
+            state = run[going]
+            estimates = self._believe(rows[going], state)
+            action = self.strategy.decide(
+                estimates, state, ~state, lam[going] * self.strategy.factor(step)
+            )
             stop = action == STOP
             ended = np.flatnonzero(stop)
-            chosen[going[ended]] = self.strategy.choose(estimates.at(ended), here[ended])
+            chosen[going[ended]] = self.strategy.choose(estimates.at(ended), state[ended])
             going, action = going[~stop], action[~stop]
             if not len(going):
                 break
             if self._advice is not None:
-                advised[going] += self._advice.after(self.strategy, rows[going], run[going], action)
+                advice[going] += self._advice.after(self.strategy, rows[going], run[going], action)
             run[going, action] = True
-        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1) + advised
+        cost = np.where(run, self._cost[rows], 0.0).sum(axis=1) + advice
         return Outcome(run, chosen, cost, self._quality[rows, chosen])
 
     def sweep(self, grid: FloatArray | None = None, rows: IntArray | None = None) -> Ends:
@@ -211,17 +226,17 @@ class Simulation:
         rows = np.arange(self.queries) if rows is None else rows
         n, k = len(rows), self._quality.shape[1]
         top = np.full(n, np.inf if grid is None else len(grid))
-        lanes = _Lanes(
+        paths = _Paths(
             rows, np.zeros((n, k), dtype=bool), self._at_first(rows), np.zeros_like(top), top
         )
         ends: list[Ends] = []
         for step in range(k + 1):
             if step == self.strategy.max_depth:
-                ends.append(self._ended(lanes))
+                ends.append(self._ends_of(paths, self._believe(paths.rows, paths.run)))
                 break
-            stopped, lanes = self._split(lanes, grid, self.strategy.factor(step))
-            ends += stopped
-            if not len(lanes.rows):
+            ended, paths = self._split(paths, grid, self.strategy.factor(step))
+            ends += ended
+            if not len(paths.rows):
                 break
         return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
 
@@ -231,52 +246,43 @@ class Simulation:
             return np.zeros(len(rows))
         return self._advice.at_first(self.strategy, rows)
 
-    def _ended(self, lanes: _Lanes) -> Ends:
-        """Lanes that end where they are."""
-        estimates = self._believe(lanes.rows, lanes.run)
-        chosen = self.strategy.choose(estimates, lanes.run)
-        gained = self._quality[lanes.rows, chosen]
+    def _ends_of(self, paths: _Paths, estimates: Estimates) -> Ends:
+        """How the paths would end where they are."""
+        chosen = self.strategy.choose(estimates, paths.run)
+        quality = self._quality[paths.rows, chosen]
         believed = estimates.quality[np.arange(len(chosen)), chosen]
-        return Ends(lanes.rows, lanes.low, lanes.high, lanes.spent, gained, believed)
+        return Ends(paths.rows, paths.low, paths.high, paths.spent, quality, believed)
 
     def _split(
-        self, lanes: _Lanes, grid: FloatArray | None, factor: float
-    ) -> tuple[list[Ends], _Lanes]:
-        """One step of all lanes: those that end, and those that go on with one model more."""
-        estimates = self._believe(lanes.rows, lanes.run)
-        chosen = self.strategy.choose(estimates, lanes.run)
-        gained = self._quality[lanes.rows, chosen]
-        believed = estimates.quality[np.arange(len(chosen)), chosen]
+        self, paths: _Paths, grid: FloatArray | None, factor: float
+    ) -> tuple[list[Ends], _Paths]:
+        """One step of all paths: those that end, and those that go on with one model more."""
+        estimates = self._believe(paths.rows, paths.run)
+        stopped = self._ends_of(paths, estimates)
         ends, onward = [], []
-        for piece in self._pieces(estimates, lanes, grid, factor):
+        for piece in self._pieces(estimates, paths, grid, factor):
             stop = piece.action == STOP
-            who, low, high = piece.rows[stop], piece.low[stop], piece.high[stop]
-            ended = (lanes.spent[who], gained[who], believed[who])
-            ends.append(Ends(lanes.rows[who], low, high, *ended))
-            who, action = piece.rows[~stop], piece.action[~stop]
-            rows, run = lanes.rows[who], lanes.run[who]
-            spent = lanes.spent[who] + self._cost[rows, action]
+            ended = Ends(*(column[piece.rows[stop]] for column in stopped))
+            ends.append(ended._replace(low=piece.low[stop], high=piece.high[stop]))
+            going, action = piece.rows[~stop], piece.action[~stop]
+            rows, run = paths.rows[going], paths.run[going]
+            spent = paths.spent[going] + self._cost[rows, action]
             if self._advice is not None:
                 spent = spent + self._advice.after(self.strategy, rows, run, action)
-            run[np.arange(len(who)), action] = True
-            onward.append(_Lanes(rows, run, spent, piece.low[~stop], piece.high[~stop]))
-        return ends, _joined(onward)
+            run[np.arange(len(going)), action] = True
+            onward.append(_Paths(rows, run, spent, piece.low[~stop], piece.high[~stop]))
+        return ends, _Paths(*(np.concatenate(column) for column in zip(*onward, strict=True)))
 
     def _pieces(
-        self, estimates: Estimates, lanes: _Lanes, grid: FloatArray | None, factor: float
+        self, estimates: Estimates, paths: _Paths, grid: FloatArray | None, factor: float
     ) -> Iterator[Piece]:
-        strategy, run = self.strategy, lanes.run
+        strategy, run = self.strategy, paths.run
         if grid is not None:
-            spans = (lanes.low, lanes.high)
+            spans = (paths.low, paths.high)
             yield from strategy.pieces_on(grid * factor, estimates, run, ~run, spans)
         elif isinstance(strategy, ListedStrategy):
             options = strategy.options(estimates, run, ~run)
             options = replace(options, price=options.price * factor)
-            yield from strategy.pieces(options, lanes.low, lanes.high)
+            yield from strategy.pieces(options, paths.low, paths.high)
         else:
             raise TypeError(f"{strategy.name} does not list its options: pass a grid of lambdas")
-
-
-def _joined(lanes: list[_Lanes]) -> _Lanes:
-    rows, run, spent, low, high = (np.concatenate(column) for column in zip(*lanes, strict=True))
-    return _Lanes(rows, run, spent, low, high)

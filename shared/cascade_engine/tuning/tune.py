@@ -1,4 +1,4 @@
-"""Strategies driven by arrays, without text, sessions or frameworks."""
+"""Strategies driven by arrays, without text, sessions or frameworks: `tune` and `simulate`."""
 
 from __future__ import annotations
 
@@ -70,29 +70,29 @@ def tune_on(
     advice: AdviceCosts | None = None,
     later: BeliefFunction | None = None,
 ) -> Tuned:
-    """The same on whatever believes.
+    """`tune` on any belief function, with what a router adds to it.
 
     Args:
         strategy: what is tuned.
-        believe: as `beliefs`.
-        quality: as before.
-        cost: as before.
+        believe: what is believed of the queries, by estimators that have not seen their labels.
+        quality: true quality, shape (n, k).
+        cost: true cost, shape (n, k).
         advice: what advice costs, where advisers are asked.
-        later: what believes once the strategy is in use, if something else does; it may have seen
-            the labels.
+        later: what will be believed once the strategy is in use, if by other estimators, which may
+            have seen the labels: the frontier's costs are then those of decisions by it.
     """
 
-    def game(strategy: Strategy, believe: BeliefFunction) -> Simulation:
+    def simulation(strategy: Strategy, believe: BeliefFunction) -> Simulation:
         return Simulation(strategy, believe, quality=quality, cost=cost, advice=advice)
 
     def frontier(strategy: Strategy) -> Frontier:
-        return trace_frontier(game(strategy, believe))
+        return trace_frontier(simulation(strategy, believe))
 
     ready, rehearsal = strategy.learned(TuningData(quality, cost, frontier, believe))
     tuned = Tuned(ready, frontier(ready) if rehearsal is None else rehearsed_frontier(rehearsal))
     if later is None:
         return tuned
-    costs = costs_at(game(tuned.strategy, later), tuned.frontier.lambdas)
+    costs = costs_at(simulation(tuned.strategy, later), tuned.frontier.lambdas)
     return tuned._replace(frontier=tuned.frontier.spending(costs))
 
 
@@ -123,15 +123,15 @@ def simulate(
         ConfigurationError: an unknown strategy, or a lambda that is not finite and >= 0.
     """
     quality, cost = _truth(beliefs, quality, cost)
-    game = Simulation(find_strategy(strategy), beliefs, quality=quality, cost=cost)
+    simulation = Simulation(find_strategy(strategy), beliefs, quality=quality, cost=cost)
     if isinstance(policy, Policy):
         names = [str(row) for row in range(len(beliefs))] if ids is None else ids
         if len(names) != len(beliefs):
             raise DataError(f"{len(names)} ids for {len(beliefs)} queries")
-        return game.play(np.array([policy.lam(coin(str(name), seed)) for name in names]))
+        return simulation.play(np.array([policy.lam(coin(str(name), seed)) for name in names]))
     if not (is_number(policy) and 0 <= policy < np.inf):
         raise ConfigurationError(f"lambda must be a finite number >= 0, not {policy!r}")
-    return game.play(np.full(len(beliefs), float(policy)))
+    return simulation.play(np.full(len(beliefs), float(policy)))
 
 
 def _truth(

@@ -18,7 +18,7 @@ def test_no_more_is_kept_than_there_is_room_for(router, data, monkeypatch):
     every, rows = believed(), np.arange(len(data))
     states = [np.tile(state, (len(data), 1)) for state in product([False, True], repeat=3)]
     wanted = [every(rows, run) for run in states]
-    assert len(every._known) == len(states)
+    assert len(every._by_pattern) == len(states)
     monkeypatch.setattr(_beliefs, "_KEPT", 2 * 3 * data.quality.size)
     few = believed()
     for _ in range(2):
@@ -26,4 +26,4 @@ def test_no_more_is_kept_than_there_is_room_for(router, data, monkeypatch):
             again = few(rows, run)
             assert (again.quality == one.quality).all()
             assert (again.sd == one.sd).all()
-            assert len(few._known) <= 3
+            assert len(few._by_pattern) <= 3
