@@ -29,7 +29,7 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.agents import ASKED, THREAD, add, look, records, user
+from tests.langchain_agents import ASKED, THREAD, add, look, records, user
 from tests.scripted import Reply, ToolCall, plain, question_of, sure
 
 

@@ -14,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.agents import ASKED, THREAD, add, user
+from tests.langchain_agents import ASKED, THREAD, add, user
 from tests.helpers import whole
 from tests.scripted import Reply, sure
 

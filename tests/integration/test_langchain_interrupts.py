@@ -18,7 +18,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.agents import ASKED, THREAD, records, user
+from tests.langchain_agents import ASKED, THREAD, records, user
 
 
 class Sum(BaseModel):

@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.agents import ASKED, add, look, records, user
+from tests.langchain_agents import ASKED, add, look, records, user
 from tests.helpers import whole
 from tests.scripted import Reply, ToolCall, plain, sure
 

@@ -1,4 +1,4 @@
-"""Tools of an agent, and what the tests of agents say to it."""
+"""Tools of a LangChain agent, and what the tests of agents say to it."""
 
 from __future__ import annotations
 
