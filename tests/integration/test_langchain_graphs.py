@@ -14,8 +14,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.langchain_agents import ASKED, THREAD, add, user
 from tests.helpers import whole
+from tests.langchain_agents import ASKED, THREAD, add, user
 from tests.scripted import Reply, sure
 
 

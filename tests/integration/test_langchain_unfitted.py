@@ -12,8 +12,8 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_cascade import CascadeRoutingLLM
-from tests.langchain_agents import ASKED, add, look, records, user
 from tests.helpers import whole
+from tests.langchain_agents import ASKED, add, look, records, user
 from tests.scripted import Reply, ToolCall, plain, sure
 
 
