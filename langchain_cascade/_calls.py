@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableSequence
 
 from cascade_engine import adrive, drive
 from cascade_engine.core.retrying import Retries, is_temporary
-from cascade_engine.routing.drive import attempt
+from cascade_engine.routing import attempt
 from langchain_cascade._callbacks import Surroundings, astreamed, streamed
 from langchain_cascade._children import adapt
 from langchain_cascade._errors import result_of, stops_the_graph

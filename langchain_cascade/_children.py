@@ -16,7 +16,7 @@ from cascade_engine.plugin import names
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cascade_engine.routing.advisers import Adviser
+    from cascade_engine.routing import Adviser
 
 __all__ = ["adapt", "chat_model_of", "name_advisers", "name_children", "with_each"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
 
     from cascade_engine import Query
-    from cascade_engine.routing.advisers import Adviser
+    from cascade_engine.routing import Adviser
     from langchain_cascade._settings import Settings
 
 __all__ = ["children_to_ask"]

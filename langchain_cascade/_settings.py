@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -18,9 +17,10 @@ from pydantic import (
 
 from cascade_engine import CascadeRouter, ConfigurationError
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import OF_ROUTER, CascadeFields, fixed, router_by
+from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
+from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.names import given_once, own_error, unknown_argument
-from cascade_engine.plugin.shadow import Shadow, Shadows, opened
+from cascade_engine.plugin.shadow import Shadows
 from langchain_cascade._children import chat_model_of, name_advisers, name_children
 from langchain_cascade._identity import common_profile, common_provider, digest, identify
 
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from typing_extensions import Self
 
-    from cascade_engine import Query, Session
-    from cascade_engine.routing.advisers import Adviser
+    from cascade_engine.routing import Adviser
 
 __all__ = ["Settings"]
 
@@ -40,7 +39,7 @@ __all__ = ["Settings"]
 _OF_CALLS = ("temperature", "max_tokens", "timeout", "stop")
 
 
-class Settings(CascadeFields, BaseChatModel):
+class Settings(CascadeModel, BaseChatModel):
     """What `CascadeRoutingLLM` is made of: its fields, which it documents, and what they imply."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -150,30 +149,6 @@ class Settings(CascadeFields, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         models = [chat_model_of(child) for child in self.models.values()]
         return common_profile(models)  # type: ignore[return-value]
-
-    def _open(
-        self, query: Query, options: Mapping[str, Any], children: Mapping[str, Any]
-    ) -> tuple[Session, Shadow | None]:
-        """A session for one call, and what is to be played behind it in shadow mode.
-
-        Args:
-            query: what is asked.
-            options: of this call; see `read_options`.
-            children: those that can answer it, by name.
-        """
-
-        def opening(options: Mapping[str, Any]) -> Session:
-            return self._sessions.open(
-                self._router, query, options, max_cost=self.max_cost, able=children
-            )
-
-        return opened(self.shadow, options, opening)
-
-    async def _prepare(self, options: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
-        """Tunes a strategy that this call names, if it is the first, off the event loop."""
-        strategy = keywords.get("strategy") or options.get("strategy")
-        if isinstance(strategy, str):
-            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
 
     # Counting tokens is left to the first child that is a chat model: the default asks for weights.
     # A way of counting that was given to the cascade itself comes first.

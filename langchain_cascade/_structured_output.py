@@ -105,7 +105,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         run = self._with_listeners(run_in(run_manager, config, self._cascade.models, is_async=True))
         if (limiter := self._cascade.rate_limiter) is not None:
             await limiter.aacquire(blocking=True)
-        await self._cascade._prepare(run.options, kwargs)
+        await self._cascade._tune(kwargs.get("strategy") or run.options.get("strategy"))
         call = self._call(run, input, kwargs)
         await call.arun()
         return self._result(call.session)
@@ -125,7 +125,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         messages = cascade._convert_input(input).to_messages()
         options = call_options(run.options, kwargs, cascade.models)
         query = query_of(messages, self._tools, self._schema)
-        session, shadow = cascade._open(query, options, self._children)
+        session, shadow = cascade._open_session(query, options, self._children)
         keywords = {**cascade._parameters, **{k: v for k, v in kwargs.items() if v is not None}}
         children: Any = self._children
         if keywords:

@@ -15,7 +15,6 @@ from langchain_core.tools import BaseTool  # noqa: TC002  read at run time
 
 from cascade_engine import ConfigurationError
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.model import CascadeModel
 from langchain_cascade._callbacks import RUN, Run, open_run, run_below
 from langchain_cascade._calls import CascadeCall, Request, astream_call
 from langchain_cascade._children import name_children
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(CascadeModel, Settings):
+class CascadeRoutingLLM(Settings):
     """A chat model that answers each query with the best quality a budget can buy.
 
     It holds several chat models, the children. For each query it decides which to ask, judges the
@@ -449,7 +448,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
     async def _acall(
         self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> CascadeCall:
-        await self._prepare(run.options, kwargs)
+        await self._tune(kwargs.get("strategy") or run.options.get("strategy"))
         return self._call(run, messages, stop, kwargs)
 
     def _call(
@@ -467,7 +466,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
             tools = query_tools(kwargs.get("tools"))
             query = query_of(messages, tools, answer_schema(kwargs, tools))
             form = {name: kwargs[name] for name in OF_QUERY if name in kwargs}
-        session, shadow = self._open(query, options, children)
+        session, shadow = self._open_session(query, options, children)
         keywords = {**self._parameters, **kwargs}
         if stop is not None:
             keywords["stop"] = stop

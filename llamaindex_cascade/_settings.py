@@ -10,7 +10,8 @@ from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, field_
 
 from cascade_engine.errors import PersistenceError
 from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import CascadeFields, router_by
+from cascade_engine.plugin.fields import router_by
+from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.names import ADVISERS, given_once, own_error, unknown_argument
 from cascade_engine.plugin.shadow import Shadows
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
@@ -39,7 +40,7 @@ _OF_CHILDREN = (
 )
 
 
-class Settings(CascadeFields, FunctionCallingLLM):
+class Settings(CascadeModel, FunctionCallingLLM):
     """The fields of `CascadeRoutingLLM`, which documents them."""
 
     llms: SkipValidation[dict[str, Any]]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
-from cascade_engine.plugin.model import CascadeModel
-from cascade_engine.plugin.shadow import opened
 from llamaindex_cascade._children import children_to_ask, name_children, tool_calls_of
 from llamaindex_cascade._messages import with_signals
 from llamaindex_cascade._options import (
@@ -48,13 +45,13 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
     from typing_extensions import Self
 
-    from cascade_engine import CascadeRouter, Query, Session
+    from cascade_engine import CascadeRouter, Query
     from cascade_engine.plugin.training_data import Children
 
 __all__ = ["CascadeRoutingLLM"]
 
 
-class CascadeRoutingLLM(CascadeModel, Settings):
+class CascadeRoutingLLM(Settings):
     """An LLM that answers each query with the best quality a budget can buy.
 
     It holds several LLMs, the children. For each query it decides which to ask, judges the answer
@@ -285,13 +282,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         options = self._pop_options(keywords)
         request = Request.of_call(kind, content, keywords, form, retries=self.max_retries)
         query, able = self._query(request, options), self._able(request)
-
-        def opening(options: Mapping[str, Any]) -> Session:
-            return self._sessions.open(
-                self._router, query, options, max_cost=self.max_cost, able=able
-            )
-
-        session, shadow = opened(self.shadow, options, opening)
+        session, shadow = self._open_session(query, options, able)
         everybody = self._children | self._advisers
         return Run(everybody, session, request, self._shadows, self.rate_limiter, shadow)
 
@@ -303,9 +294,7 @@ class CascadeRoutingLLM(CascadeModel, Settings):
         form: OutputForm | None = None,
     ) -> Run[Response]:
         """`_open`; the strategy of a call, should it be to tune, is tuned in a thread."""
-        strategy = self._pop_options(dict(keywords)).get("strategy")
-        if strategy is not None:
-            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
+        await self._tune(self._pop_options(dict(keywords)).get("strategy"))
         return self._open(kind, content, keywords, form)
 
     def _pop_options(self, keywords: dict[str, Any]) -> dict[str, Any]:

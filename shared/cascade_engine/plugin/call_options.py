@@ -32,13 +32,13 @@ _CONTRADICTIONS = (
 
 
 def check_options(
-    given: Mapping[str, Any], models: Collection[str], *, called: Callable[[str], str] = str
+    values: Mapping[str, Any], models: Collection[str], *, called: Callable[[str], str] = str
 ) -> dict[str, Any]:
     """The options of a call that are among the values given.
 
     Args:
-        given: by name; other names are left alone. None stands for no limit, and elsewhere for
-            nothing given.
+        values: by name; other names are left alone. None stands for no limit, and of any other
+            option for none.
         models: names of the children.
         called: what the user calls an option, for errors.
 
@@ -46,24 +46,24 @@ def check_options(
         ConfigurationError: a value of the wrong kind, an unknown child, or two that cannot both
             hold.
     """
-    found = {
-        key: given[key]
+    options = {
+        key: values[key]
         for key in OPTIONS
-        if key in given and (given[key] is not None or key in _LIMITS)
+        if key in values and (values[key] is not None or key in _LIMITS)
     }
-    for key, value in found.items():
+    for key, value in options.items():
         _check(key, value, called)
         if key in _NUMBERS and value is not None and type(value) not in {int, float}:
-            found[key] = float(value)  # numpy's, say, which no JSON holds
-    if "model" in found:
-        _check_model(found["model"], models)
+            options[key] = float(value)  # numpy's, say, which no JSON holds
+    if "model" in options:
+        _check_model(options["model"], models)
     for one, other, why in _CONTRADICTIONS:
-        if found.get(one) is not None and found.get(other) is not None:
+        if options.get(one) is not None and options.get(other) is not None:
             raise ConfigurationError(
-                f"{one}={found[one]!r} and {other}={found[other]!r} contradict each other: {why}; "
-                "give one of them"
+                f"{one}={options[one]!r} and {other}={options[other]!r} contradict each other: "
+                f"{why}; give one of them"
             )
-    return found
+    return options
 
 
 def laid_over(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,12 +108,12 @@ def _check(key: str, value: Any, called: Callable[[str], str]) -> None:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if value is None or (number and float(value) >= 0):
             return
-        wanted = "a number >= 0"
+        kind = "a number >= 0"
     else:
         if isinstance(value, str):
             return
-        wanted = "a name"
-    raise ConfigurationError(f"{called(key)} must be {wanted}, not {value!r}")
+        kind = "a name"
+    raise ConfigurationError(f"{called(key)} must be {kind}, not {value!r}")
 
 
 def _check_model(model: Any, models: Collection[str]) -> None:
@@ -163,20 +163,20 @@ class Sessions:
         unlimited = "max_expected_cost" in options and budget is None and lam is None
         if router.budget is not None and (unlimited or model is not None):
             budget = math.inf  # a model that is given answers whatever it costs
-        some = None if able is None or len(able) == len(router.models) else list(able)
+        only = None if able is None or len(able) == len(router.models) else list(able)
         return router.session(
             query,
             budget=budget,
             max_cost=options.get("max_cost", max_cost),
             lam=lam,
-            only=some if model is None else [model],
+            only=only if model is None else [model],
         )
 
     def routed(self, router: CascadeRouter, strategy: str | None) -> CascadeRouter:
         """The router with the strategy of a call: tuned the first time, then kept."""
         if strategy is None or strategy == router.strategy.name:
             return router
-        made = self.variants.get(strategy)
-        if made is None or made[0] is not router:
-            made = self.variants[strategy] = (router, router.with_strategy(strategy))
-        return made[1]
+        variant = self.variants.get(strategy)
+        if variant is None or variant[0] is not router:
+            variant = self.variants[strategy] = (router, router.with_strategy(strategy))
+        return variant[1]

@@ -87,7 +87,7 @@ def router_by(fields: Any, models: Collection[str], advisers: Iterable[Adviser])
     """The router of a cascade with such fields.
 
     Args:
-        fields: the model, with the fields of `CascadeFields`.
+        fields: the model that has them.
         models: names of its children.
         advisers: what its judge and its LLM router ask.
 

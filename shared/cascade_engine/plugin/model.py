@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+from cascade_engine.plugin.fields import CascadeFields
 from cascade_engine.plugin.learner import Learner
 from cascade_engine.plugin.names import given_once
 from cascade_engine.plugin.saving import restore, save_cascade
+from cascade_engine.plugin.shadow import Shadow
 
 if TYPE_CHECKING:
+    from collections.abc import Collection as Names
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Self
 
+    from cascade_engine.core.records import Query
     from cascade_engine.data.collection import Collection
     from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.evaluation.result import Evaluation
+    from cascade_engine.plugin.call_options import Sessions
     from cascade_engine.plugin.shadow import Shadows
     from cascade_engine.plugin.training_data import Children
     from cascade_engine.routing.router import CascadeRouter
+    from cascade_engine.routing.session import Session
 
 __all__ = ["CascadeModel"]
 
 
-class CascadeModel:
-    """The methods of a cascade that are the same in every framework, each of a few lines.
+class CascadeModel(CascadeFields):
+    """The model of every framework, but for how it is called: a mix-in, before the framework's own.
 
-    What they do is done by what the model holds: its router, a `Learner`, its `Shadows`. An adapter
-    adds how its children are asked (`_children_to_ask`) and named (`_children_by_name`), and how it
-    is copied (`_copy_with`).
+    Its methods are carried out by what the model holds: its router, the `Sessions` of calls with
+    options of their own, a `Learner`, its `Shadows`. An adapter adds how its children are asked
+    (`_children_to_ask`) and named (`_children_by_name`), and how it is copied (`_copy_with`).
     """
 
     _router: CascadeRouter
+    _sessions: Sessions
     _shadows: Shadows
 
     def _children_to_ask(self) -> Children:
@@ -56,6 +64,36 @@ class CascadeModel:
     @property
     def _learner(self) -> Learner:
         return Learner(self._router, self._children_to_ask())
+
+    # Deciding.
+
+    def _open_session(
+        self, query: Query, options: Mapping[str, Any], able: Names[str]
+    ) -> tuple[Session, Shadow | None]:
+        """A session for one call, and what is to be played behind it in shadow mode.
+
+        There the incumbent answers, whatever it costs, unless the call names a model itself.
+
+        Args:
+            query: what is asked.
+            options: of this call; see `check_options`.
+            able: names of the children that can answer it.
+        """
+
+        def opening(options: Mapping[str, Any]) -> Session:
+            return self._sessions.open(
+                self._router, query, options, max_cost=self.max_cost, able=able
+            )
+
+        if self.shadow is None or options.get("model") is not None:
+            return opening(options), None
+        alone = {"model": self.shadow, "max_cost": None}
+        return opening(alone), Shadow(self.shadow, lambda: opening(options))
+
+    async def _tune(self, strategy: Any) -> None:
+        """Tunes the strategy that a call names, the first time, without blocking the event loop."""
+        if isinstance(strategy, str):
+            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
 
     # Learning.
 

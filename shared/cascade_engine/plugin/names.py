@@ -63,12 +63,12 @@ def name_children(
 
 
 def name_advisers(
-    given: Mapping[str, Any], models: Sequence[str], kind: type[Any], *, called: str
+    advisers: Mapping[str, Any], models: Sequence[str], kind: type[Any], *, called: str
 ) -> dict[Adviser, Any]:
-    """What asks each adviser.
+    """Chat models by the adviser that asks them.
 
     Args:
-        given: by the names of `ADVISERS`, each a chat model, or a pair of an adviser and one, or
+        advisers: by the names of `ADVISERS`, each a chat model, or a pair of an adviser and one, or
             None.
         models: names of the models.
         kind: what a chat model must be.
@@ -78,23 +78,23 @@ def name_advisers(
         ConfigurationError: one is something else.
     """
     named: dict[Adviser, Any] = {}
-    for field, asked in given.items():
-        if asked is None:
+    for field, value in advisers.items():
+        if value is None:
             continue
-        adviser, model = _adviser(field, asked, models)
+        adviser, model = _adviser(field, value, models)
         if not isinstance(adviser, ADVISERS[field]) or not isinstance(model, kind):
             pair = f"({ADVISERS[field].__name__}(...), {called})"
             raise ConfigurationError(
-                f"{field} must be a {called}, or a pair {pair}, not {asked!r:.200}"
+                f"{field} must be a {called}, or a pair {pair}, not {value!r:.200}"
             )
         named[adviser] = model
     return named
 
 
-def _adviser(field: str, asked: Any, models: Sequence[str]) -> tuple[Any, Any]:
-    if isinstance(asked, tuple) and len(asked) == 2:  # noqa: PLR2004  a pair
-        return asked
-    return (ChatJudge(field) if field == "judge" else ChatRouter(field, tuple(models))), asked
+def _adviser(field: str, value: Any, models: Sequence[str]) -> tuple[Any, Any]:
+    if isinstance(value, tuple) and len(value) == 2:  # noqa: PLR2004  a pair
+        return value
+    return (ChatJudge(field) if field == "judge" else ChatRouter(field, tuple(models))), value
 
 
 #: What a model is often given, and only a child can use.
@@ -104,20 +104,20 @@ _ELSEWHERE = {"budget": ("max_expected_cost",), "children": ("models", "llms")}
 
 
 def unknown_argument(
-    name: str, known: Collection[str], of_children: Collection[str] = ()
+    name: str, arguments: Collection[str], of_children: Collection[str] = ()
 ) -> ConfigurationError:
     """The error for an argument that a cascade does not have.
 
     Args:
         name: of the argument.
-        known: names of those that it has.
+        arguments: names of those that it has.
         of_children: further names of what only children can use.
     """
     if name in {*_OF_CHILDREN, *of_children}:
         return ConfigurationError(f"{name} belongs to the children: give it to the models")
-    same = [other for other in _ELSEWHERE.get(name, ()) if other in known]
-    near = same or difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(known)}"
+    same = [other for other in _ELSEWHERE.get(name, ()) if other in arguments]
+    near = same or difflib.get_close_matches(name, arguments, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {sorted(arguments)}"
     return ConfigurationError(f"a cascade has no argument {name!r}: {hint}")
 
 

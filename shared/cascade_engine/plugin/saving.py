@@ -94,16 +94,16 @@ def _advisers(
     router: CascadeRouter, fields: Mapping[str, Any], path: str | PathLike[str]
 ) -> dict[str, Any]:
     """The advisers as they were saved, each with the model that is given for it again."""
-    found: dict[str, Any] = {}
+    advisers: dict[str, Any] = {}
     for name, kind in ADVISERS.items():
-        saved = [each for each in router.advisers if isinstance(each, kind)]
-        given = fields.get(name)
-        if bool(saved) != (given is not None):
+        saved = [adviser for adviser in router.advisers if isinstance(adviser, kind)]
+        model = fields.get(name)
+        if bool(saved) != (model is not None):
             raise ConfigurationError(
                 f"{path} was saved with a {name}: pass {name}=, a chat model to ask"
                 if saved
                 else f"{path} was saved without a {name}: one has to be fitted"
             )
         if saved:
-            found[name] = (saved[0], given[1] if isinstance(given, tuple) else given)
-    return found
+            advisers[name] = (saved[0], model[1] if isinstance(model, tuple) else model)
+    return advisers

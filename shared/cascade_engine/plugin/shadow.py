@@ -32,7 +32,6 @@ __all__ = [
     "Shadows",
     "areusing",
     "beside",
-    "opened",
     "outcome_of",
     "reusing",
 ]
@@ -57,28 +56,8 @@ class Shadow:
     open: Callable[[], Session]
 
 
-def opened(
-    incumbent: str | None,
-    options: Mapping[str, Any],
-    opening: Callable[[Mapping[str, Any]], Session],
-) -> tuple[Session, Shadow | None]:
-    """The session that answers a call, and what is to be played behind it in shadow mode.
-
-    There the incumbent answers, whatever it costs, unless the call names a model itself.
-
-    Args:
-        incumbent: None outside of shadow mode.
-        options: of the call; see `check_options`.
-        opening: opens a session with such options.
-    """
-    if incumbent is None or options.get("model") is not None:
-        return opening(options), None
-    alone = {"model": incumbent, "max_cost": None}
-    return opening(alone), Shadow(incumbent, lambda: opening(options))
-
-
 def outcome_of(trace: Trace, incumbent: str) -> Outcome:
-    """What came of the incumbent's call: the answer that the user got, or what the user is told."""
+    """What came of the incumbent's call: the answer that the user got, or the error."""
     answer = trace.answers.get(incumbent)
     return trace.failures[-1].error if answer is None else answer
 
@@ -89,10 +68,10 @@ def beside(incumbent: str, outcome: Outcome) -> dict[str, Answer]:
 
 
 def reusing(incumbent: str, outcome: Outcome, run: Callable[[Call], Answer]) -> Any:
-    """A driver's function that answers for the incumbent with what it has said, or raised."""
+    """`run`, which for the incumbent's answer gives the one that it gave, or its error, again."""
 
     def answer(call: Call) -> Answer:
-        return _again(outcome) if _is_for(incumbent, call) else run(call)
+        return _replayed(outcome) if _is_for(incumbent, call) else run(call)
 
     return answer
 
@@ -101,17 +80,17 @@ def areusing(incumbent: str, outcome: Outcome, run: Callable[[Call], Awaitable[A
     """The same for `adrive`."""
 
     async def answer(call: Call) -> Answer:
-        return _again(outcome) if _is_for(incumbent, call) else await run(call)
+        return _replayed(outcome) if _is_for(incumbent, call) else await run(call)
 
     return answer
 
 
 def _is_for(incumbent: str, call: Call) -> bool:
-    """Whether it is what the user asked; a further sample of the same model is not."""
+    """Whether it is the incumbent's answer; a further sample of the same model is not."""
     return call.model == incumbent and not call.is_advice
 
 
-def _again(outcome: Outcome) -> Answer:
+def _replayed(outcome: Outcome) -> Answer:
     if isinstance(outcome, Answer):
         return outcome
     raise outcome
@@ -173,7 +152,7 @@ class Shadows:
         try:
             thread.start()
         except RuntimeError as error:  # none can be had, or the interpreter is shutting down
-            self._told(error)
+            self._warn(error)
             self._end_thread()
             return False
         return True
@@ -277,7 +256,7 @@ class Shadows:
         try:
             play()
         except Exception as error:  # noqa: BLE001  it is nobody's answer
-            self._told(error)
+            self._warn(error)
         finally:
             self._end_thread()
 
@@ -285,9 +264,9 @@ class Shadows:
         try:
             await play()
         except Exception as error:  # noqa: BLE001  it is nobody's answer
-            self._told(error)
+            self._warn(error)
 
-    def _told(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         with self._changed:
             self.failed += 1
         _LOG.warning("a query in shadow mode was broken off: %r", error)

@@ -68,7 +68,7 @@ class Children:
 
     def advise(self, data: CascadeDataset, options: Mapping[str, Any]) -> CascadeDataset:
         """Asks the advisers about a data set."""
-        asks = {each: ways[0] for each, ways in self.advisers.items()}
+        asks = {adviser: ways[0] for adviser, ways in self.advisers.items()}
         return advise(data, asks, **{**self.paying, **options})
 
     @property
@@ -84,18 +84,18 @@ class Children:
                 f"what comes of it {list(_OF_DATASET)}"
             )
         questions = _listed("questions", questions)
-        read = [self._read(question) for question in questions]
+        inputs = [self._read(question) for question in questions]
         logged = [
             replace(question, key=key)
-            for question, (_, _, key) in zip(questions, read, strict=True)
+            for question, (_, _, key) in zip(questions, inputs, strict=True)
             if isinstance(question, LoggedTrace)
         ]
         if logged and options.get("known") is not None:
             raise ConfigurationError("the traces given know the answers: leave out known=")
         return {
-            "queries": [query for query, _, _ in read],
-            "inputs": [given for _, given, _ in read],
-            "keys": [key for _, _, key in read],
+            "queries": [query for query, _, _ in inputs],
+            "inputs": [request for _, request, _ in inputs],
+            "keys": [key for _, _, key in inputs],
             # The first answer counts too.
             "samples": {model: 1 + self.samples.get(model, 0) for model in self.ask},
             "known": Collection.from_traces(logged) if logged else None,
@@ -113,9 +113,10 @@ class Children:
                 f"the trace of {question.query.text[:80]!r} was logged without its input, and "
                 "nobody can be asked again: a cascade's own log has it"
             )
-        query, given, key = self.read(self.rebuild(question.input))
-        said = question.query
-        return replace(query, signals=said.signals, advice_cost=said.advice_cost), given, key
+        query, request, key = self.read(self.rebuild(question.input))
+        logged = question.query
+        query = replace(query, signals=logged.signals, advice_cost=logged.advice_cost)
+        return query, request, key
 
 
 class TrainingData:
@@ -124,7 +125,7 @@ class TrainingData:
     Nobody is asked before all else is in order.
 
     Args:
-        given: questions, a collection, or a data set.
+        source: questions, a collection, or a data set.
         references: the right answers, one per question.
         options: of `Collection.dataset` (`grade`, `judge`, ...) and of `collect` (`path`, ...).
         children: whom to ask.
@@ -138,27 +139,29 @@ class TrainingData:
 
     def __init__(
         self,
-        given: Any,
+        source: Any,
         references: Sequence[Any] | None,
         options: Mapping[str, Any],
         children: Children,
     ) -> None:
         if references is not None:
             references = _listed("references", references)
-        self._given, self._references, self._children = given, references, children
+        self._references, self._children = references, children
         self._labels = {k: v for k, v in options.items() if k in _OF_DATASET}
         self._options = {k: v for k, v in options.items() if k not in _OF_DATASET}
-        if isinstance(given, CascadeDataset):
+        self._source = source
+        if isinstance(source, CascadeDataset):
             _refuse(["references"] * (references is not None) + list(options), "a data set")
             return
         sources = {name: self._labels[name] for name in _SOURCES if name in self._labels}
-        if isinstance(given, Collection):
+        if isinstance(source, Collection):
             _refuse(self._options, "a collection")
-            check_labels(given.queries, references, **sources)
+            check_labels(source.queries, references, **sources)
             return
-        self._given = given = _listed("questions", given)
-        check_labels(given, references, **sources)
-        children.charge.check([*children.ask, *(each.name for each in children.advisers)])
+        self._source = source = _listed("questions", source)
+        check_labels(source, references, **sources)
+        advisers = (adviser.name for adviser in children.advisers)
+        children.charge.check([*children.ask, *advisers])
         if self._options.get("path") is None and self._labels.get("on_missing") != "drop":
             # Without a journal one failure loses all answers: none is then paid for in vain.
             self._options.setdefault("max_failures", 0)
@@ -169,48 +172,48 @@ class TrainingData:
                 )
 
     def dataset(self) -> CascadeDataset:
-        """The data set."""
-        found = self._given
-        if isinstance(found, CascadeDataset):
-            return advise(found, self._advisers(0), **self._advising(0.0))
-        if not isinstance(found, Collection):
-            found = self._children.collect(found, self._options)
-        data = found.dataset(references=self._references, **self._labels)
-        return advise(data, self._advisers(0), **self._advising(found.cost))
+        """The data set, for which children and advisers are asked what is missing."""
+        if isinstance(self._source, CascadeDataset):
+            return advise(self._source, self._advisers(0), **self._advising(0.0))
+        collection = self._source
+        if not isinstance(collection, Collection):
+            collection = self._children.collect(collection, self._options)
+        data = collection.dataset(references=self._references, **self._labels)
+        return advise(data, self._advisers(0), **self._advising(collection.cost))
 
     async def adataset(self) -> CascadeDataset:
         """The same, without blocking the event loop."""
-        found = self._given
-        if isinstance(found, CascadeDataset):
-            return await aadvise(found, self._advisers(1), **self._advising(0.0))
-        if not isinstance(found, Collection):
-            found = await self._children.acollect(found, self._options)
-        data = await found.adataset(references=self._references, **self._labels)
-        return await aadvise(data, self._advisers(1), **self._advising(found.cost))
+        if isinstance(self._source, CascadeDataset):
+            return await aadvise(self._source, self._advisers(1), **self._advising(0.0))
+        collection = self._source
+        if not isinstance(collection, Collection):
+            collection = await self._children.acollect(collection, self._options)
+        data = await collection.adataset(references=self._references, **self._labels)
+        return await aadvise(data, self._advisers(1), **self._advising(collection.cost))
 
     def _advisers(self, way: int) -> dict[Adviser, Any]:
         return {adviser: ways[way] for adviser, ways in self._children.advisers.items()}
 
     def _advising(self, spent: float) -> dict[str, Any]:
         """Options of `advise`: those of collecting, and what is left of a cost limit."""
-        kept = {k: v for k, v in self._options.items() if k in _OF_ADVICE}
+        options = {k: v for k, v in self._options.items() if k in _OF_ADVICE}
         if self._options.get("max_cost") is not None:
-            kept["max_cost"] = max(0.0, self._options["max_cost"] - spent)
-        return {**self._children.paying, **kept}
+            options["max_cost"] = max(0.0, self._options["max_cost"] - spent)
+        return {**self._children.paying, **options}
 
 
-def _listed(what: str, given: Any) -> list[Any]:
-    """What can be gone through, as a list.
+def _listed(name: str, values: Any) -> list[Any]:
+    """An argument that holds several values, as a list.
 
     Raises:
         DataError: it is a single string, a mapping, or nothing of the kind.
     """
-    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
-        raise DataError(f"{what} must be a list, not {given!r:.80}")
-    return list(given)
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise DataError(f"{name} must be a list, not {values!r:.80}")
+    return list(values)
 
 
-def _refuse(options: Iterable[str], given: str) -> None:
-    given_too = sorted(options)
-    if given_too:
-        raise ConfigurationError(f"{given_too} cannot change {given} that is there already")
+def _refuse(options: Iterable[str], source: str) -> None:
+    extra = sorted(options)
+    if extra:
+        raise ConfigurationError(f"{extra} cannot change {source} that is there already")
