@@ -19,7 +19,6 @@ from cascade_engine.routing.drive import Attempt, adrive, attempt, drive
 from cascade_engine.routing.fit_summary import FittingSummary
 from cascade_engine.routing.recorded_advice import aadvise, advise
 from cascade_engine.routing.router import CascadeRouter
-from cascade_engine.routing.saving import load, save
 from cascade_engine.routing.session import Session
 
 __all__ = [
@@ -37,8 +36,6 @@ __all__ = [
     "attempt",
     "drive",
     "judge_prompt",
-    "load",
     "router_prompt",
-    "save",
     "yes_no_prompt",
 ]
