@@ -22,7 +22,7 @@ from cascade_engine.plugin.training_data import Children
 from llamaindex_cascade._messages import RECORD
 from llamaindex_cascade._reports import Reports
 from llamaindex_cascade._requests import Request, whole_chunk
-from llamaindex_cascade._streams import LiveStream, ThreadedChunks
+from llamaindex_cascade._streams import LiveStream, ThreadChunks
 from llamaindex_cascade._tracing import logged_question
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Child:
                     except NotImplementedError:
                         self._is_sync = True
         stream = await _in_thread(self.begin, request)
-        stream.rest = ThreadedChunks(stream.rest)
+        stream.rest = ThreadChunks(stream.rest)
         return stream
 
     def _response(self, request: Request) -> Any:

@@ -49,7 +49,7 @@ class ChildLLM(Protocol):
         """Whether it can be offered tools. Not read in vain: it may have to ask a server."""
 
 
-class FilledForm(NamedTuple):
+class FormAnswer(NamedTuple):
     """A child's response, and the object that it holds."""
 
     response: Any
@@ -58,7 +58,7 @@ class FilledForm(NamedTuple):
 
 def whole_chunk(payload: Any) -> Any:
     """A finished answer as the one chunk of a stream."""
-    response = payload.response if isinstance(payload, FilledForm) else payload
+    response = payload.response if isinstance(payload, FormAnswer) else payload
     return response.model_copy(update={"delta": text_of(response)})
 
 
@@ -200,7 +200,7 @@ class OutputForm:
         content = _SchemaInWords(self.output_cls).format_messages(messages)
         return replace(request, content=content, form=None)
 
-    def read(self, child: ChildLLM, response: Any) -> FilledForm:
+    def read(self, child: ChildLLM, response: Any) -> FormAnswer:
         """A child's response, and the object that it holds.
 
         Raises:
@@ -213,7 +213,7 @@ class OutputForm:
             value = self.output_cls.model_validate(call.tool_kwargs)
         else:
             value = PydanticOutputParser(self.output_cls).parse(text_of(response))
-        return FilledForm(response, value)
+        return FormAnswer(response, value)
 
     def _is_bound(self, child: ChildLLM) -> bool:
         """Whether a child of OpenAI's kind answers by a JSON schema."""

@@ -15,7 +15,7 @@ from cascade_engine.errors import InvalidAnswerError
 from cascade_engine.routing.drive import attempt
 from llamaindex_cascade._children import is_of_a_handler
 from llamaindex_cascade._messages import recorded
-from llamaindex_cascade._requests import FilledForm, Request, whole_chunk
+from llamaindex_cascade._requests import FormAnswer, Request, whole_chunk
 from llamaindex_cascade._tracing import logged_trace
 from llamaindex_cascade.events import CascadeDecisionEvent, CascadeTraceEvent, has_listeners
 
@@ -208,8 +208,8 @@ class Run(Generic[Response]):
                 raise unfit[-1].__cause__ or unfit[-1] from error
             answer = unfit[-1].answer
         payload = answer.payload
-        if isinstance(payload, FilledForm):
-            return FilledForm(recorded(payload.response, self.session.trace), payload.value)
+        if isinstance(payload, FormAnswer):
+            return FormAnswer(recorded(payload.response, self.session.trace), payload.value)
         return recorded(payload, self.session.trace)
 
 

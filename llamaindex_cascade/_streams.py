@@ -126,7 +126,7 @@ class LiveStream:
         return with_record(chunk, {"chosen": self._child})
 
 
-class ThreadedChunks:
+class ThreadChunks:
     """The chunks of a synchronous stream, each fetched in a thread.
 
     It is no generator: one that is closed before its first step would not close the stream.
@@ -135,7 +135,7 @@ class ThreadedChunks:
     def __init__(self, chunks: Generator[Any, None, None]) -> None:
         self._chunks = chunks
 
-    def __aiter__(self) -> ThreadedChunks:
+    def __aiter__(self) -> ThreadChunks:
         return self
 
     async def __anext__(self) -> Any:

@@ -20,9 +20,9 @@ from llamaindex_cascade._options import (
 from llamaindex_cascade._requests import TOOLS, OutputForm, Request, TemplatePrompt
 from llamaindex_cascade._runs import Response, Run
 from llamaindex_cascade._settings import Settings
-from llamaindex_cascade._structured import (
+from llamaindex_cascade._structured_output import (
     OWN_MODES,
-    GrowingObject,
+    ObjectStream,
     announce_end,
     form_call,
 )
@@ -364,7 +364,7 @@ class CascadeRoutingLLM(Settings):
             return super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
         call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
         run = self._open(*call)
-        return GrowingObject(run, call.form).versions(run.stream())
+        return ObjectStream(run, call.form).versions(run.stream())
 
     @override
     async def astream_structured_predict(
@@ -377,7 +377,7 @@ class CascadeRoutingLLM(Settings):
             )
         call = form_call(self, output_cls, prompt, llm_kwargs, prompt_args)
         run = await self._aopen(*call)
-        return GrowingObject(run, call.form).aversions(await run.astream())
+        return ObjectStream(run, call.form).aversions(await run.astream())
 
     # Tools: offered to the children that can call them, and read by the child that did.
 

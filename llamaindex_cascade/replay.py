@@ -87,11 +87,11 @@ class ReplayLLM(CustomLLM):
 
     def _raw(self, answer: Answer) -> dict[str, Any]:
         """What a provider would report, in the form of OpenAI's."""
-        used = answer.usage
+        usage = answer.usage
         tokens = [{"token": "", "logprob": value} for value in answer.logprobs or ()]
         choice = {"finish_reason": answer.finish_reason, "logprobs": {"content": tokens}}
-        counts = used and {
-            "prompt_tokens": used.input_tokens,
-            "completion_tokens": used.output_tokens,
+        counts = usage and {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
         }
         return {"model": self.model, "choices": [choice], "usage": counts}

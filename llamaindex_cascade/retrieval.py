@@ -37,7 +37,7 @@ def retrieval_signals(
 
     Args:
         nodes: as they were retrieved.
-        query: for which; not looked at.
+        query: what they were retrieved for; it is not looked at.
 
     Returns:
         "retrieved", how many nodes; "retrieved_length", their characters; and where they have
@@ -46,12 +46,13 @@ def retrieval_signals(
     """
     del query
     scores = sorted((node.score for node in nodes if node.score is not None), reverse=True)
-    found = {"retrieved": float(len(nodes)), "retrieved_length": float(sum(map(_length, nodes)))}
+    length = sum(map(_length, nodes))
+    signals = {"retrieved": float(len(nodes)), "retrieved_length": float(length)}
     if scores:
-        found["retrieval_best"] = float(scores[0])
-        found["retrieval_mean"] = float(sum(scores) / len(scores))
-        found["retrieval_margin"] = float(scores[0] - (scores[1] if len(scores) > 1 else 0.0))
-    return found
+        signals["retrieval_best"] = float(scores[0])
+        signals["retrieval_mean"] = float(sum(scores) / len(scores))
+        signals["retrieval_margin"] = float(scores[0] - (scores[1] if len(scores) > 1 else 0.0))
+    return signals
 
 
 class RetrievalSignals(BaseNodePostprocessor):
@@ -94,7 +95,7 @@ class RetrievalSignals(BaseNodePostprocessor):
 
 
 def retrieved(asked: Sequence[ChatMessage] | str) -> Mapping[str, float]:
-    """The signals of what was retrieved last, if it is what is asked about."""
+    """The signals of the last retrieval, if its nodes are in what is asked; else none."""
     last = _LAST.get()
     if last is None:
         return {}

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from cascade_engine import AllModelsFailedError, ConfigurationError
 from llamaindex_cascade import CascadeRoutingLLM
-from llamaindex_cascade._structured import form_call
+from llamaindex_cascade._structured_output import form_call
 from tests.llamaindex_fixtures import ASKED, PRICES, Llamas, acting, add, record
 from tests.scripted import Reply, ToolCall, plain
 

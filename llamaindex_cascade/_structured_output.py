@@ -76,7 +76,7 @@ def announce_end(value: Any) -> Any:
 
 
 @dataclass
-class GrowingObject:
+class ObjectStream:
     """The object that a stream fills in.
 
     Attributes:
