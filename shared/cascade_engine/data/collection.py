@@ -134,14 +134,14 @@ class Collection:
         Raises:
             DataError: there is no such journal, or it is damaged.
         """
-        contents = read_journal(Path(path))
-        if contents is None:
+        log = read_journal(Path(path))
+        if log is None:
             raise DataError(f"{path} holds no journal: collect(..., path=...) writes one")
         return cls(
-            models or contents.models,
-            list(contents.queries.values()),
-            latest_results(contents.results),
-            keys=list(contents.queries),
+            models or log.models,
+            list(log.queries.values()),
+            log.results,
+            keys=list(log.queries),
             samples=samples,
             charge=Charge(prices or {}, charge),
         )
@@ -175,12 +175,12 @@ class Collection:
         Raises:
             DataError: there is no such log, it is damaged, it is empty, or it has no texts.
         """
-        traffic = read_traffic(traces)
+        log = read_traffic(traces)
         return cls(
-            models or traffic.models,
-            list(traffic.queries.values()),
-            traffic.results,
-            keys=list(traffic.queries),
+            models or log.models,
+            list(log.queries.values()),
+            log.results,
+            keys=list(log.queries),
             samples=samples,
             charge=Charge(prices or {}, charge),
             is_traffic=True,

@@ -37,8 +37,8 @@ def test_what_is_written_is_read(path):
         journal.append(Query("q", 3), Cell("k", "n", 0), failure)
         journal.append(Query("q", 3), Cell("k", "n", 1), calls)
     recorded = read_journal(path)
-    assert [result for _, result in recorded.results] == [ANSWER, failure, calls]
-    assert [cell.sample for cell, _ in recorded.results] == [0, 0, 1]
+    assert [*recorded.results.values()] == [ANSWER, failure, calls]
+    assert [cell.sample for cell in recorded.results] == [0, 0, 1]
     assert recorded.queries == {"k": Query("q", 3)}
     assert recorded.models == ("m", "n")
     lines = path.read_bytes().split(b"\n")
@@ -169,7 +169,7 @@ def test_half_a_line_on_a_full_disk_is_taken_back(path):
         assert path.read_bytes() == before
         disk.full = False
         journal.append(Query("more"), Cell("k9", "m", 0), ANSWER)
-    assert [cell.key for cell, _ in read_journal(path).results] == ["k0", "k9"]
+    assert [cell.key for cell in read_journal(path).results] == ["k0", "k9"]
 
 
 def test_each_call_is_synced_before_the_next(path, monkeypatch):

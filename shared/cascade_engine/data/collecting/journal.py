@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallFailure",
+    "CallLog",
     "CallResult",
     "Cell",
     "Journal",
-    "JournalContents",
     "latest_results",
     "read_journal",
 ]
@@ -79,23 +79,22 @@ CallResult: TypeAlias = Answer | CallFailure
 
 
 @dataclass(frozen=True, slots=True)
-class JournalContents:
-    """What a journal holds.
+class CallLog:
+    """Calls that were made, as a journal or a log of traces has them.
 
     Attributes:
         models: in the order of their first calls.
         queries: by key.
-        results: the finished calls, in the order they finished; a later one replaces an earlier one
-            of the same cell, see `latest_results`.
+        results: what came of the calls, see `latest_results`.
         settings: what the answers depend on, as the caller of `collect` named it.
-        size: bytes up to the end of the last whole line.
+        size: bytes of a journal up to the end of its last whole line.
     """
 
     models: tuple[str, ...]
     queries: Mapping[str, Query]
-    results: Sequence[tuple[Cell, CallResult]]
-    settings: Any
-    size: int
+    results: Mapping[Cell, CallResult]
+    settings: Any = None
+    size: int = 0
 
 
 def latest_results(results: Iterable[tuple[Cell, CallResult]]) -> dict[Cell, CallResult]:
@@ -107,7 +106,7 @@ def latest_results(results: Iterable[tuple[Cell, CallResult]]) -> dict[Cell, Cal
     return latest
 
 
-def read_journal(path: Path) -> JournalContents | None:
+def read_journal(path: Path) -> CallLog | None:
     """Reads a journal up to its last whole line; None where it holds none.
 
     Raises:
@@ -133,7 +132,7 @@ def read_journal(path: Path) -> JournalContents | None:
             raise DataError(f"line {number} of {path} is damaged: {error}") from error
     models = dict.fromkeys([*header.get("models", ()), *(cell.model for cell, _ in results)])
     size = sum(len(line) + 1 for line in lines)
-    return JournalContents(tuple(models), queries, results, header.get("settings"), size)
+    return CallLog(tuple(models), queries, latest_results(results), header.get("settings"), size)
 
 
 def _call_of(value: Any, queries: Mapping[str, Query]) -> tuple[Cell, CallResult]:
@@ -160,7 +159,7 @@ class Journal:
         settings: what their answers depend on; a journal of other settings is refused.
 
     Attributes:
-        results: the calls that were finished before, as in `JournalContents`.
+        results: what came of the calls that ended before.
 
     Raises:
         DataError: another process is writing to the file, it is no journal, or it is one of other
@@ -175,7 +174,7 @@ class Journal:
             contents = read_journal(path)
             if contents is not None:
                 _check_same(contents, path, models, settings)
-            self.results = contents.results if contents else ()
+            self.results = contents.results if contents else {}
             self._keys = set(contents.queries) if contents else set()
             # Unbuffered: a write that failed must not come back with the next one.
             self._file: IO[bytes] = stack.enter_context(path.open("ab", buffering=0))
@@ -229,9 +228,7 @@ class Journal:
         self.close()
 
 
-def _check_same(
-    contents: JournalContents, path: Path, models: Sequence[str], settings: Any
-) -> None:
+def _check_same(contents: CallLog, path: Path, models: Sequence[str], settings: Any) -> None:
     if not set(contents.models) & set(models):
         raise DataError(
             f"{path} is a journal of the models {list(contents.models)}, and none of them is asked "

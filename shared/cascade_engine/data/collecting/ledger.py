@@ -144,7 +144,7 @@ class Ledger:
         progress: bool | Callable[[str], object],
         known: Mapping[Cell, CallResult],
     ) -> None:
-        self.results = latest_results(journal.results if journal else ())
+        self.results = dict(journal.results) if journal else {}
         self.errors: dict[Cell, BaseException] = {}
         self.stopped: str | None = None
         self.charge, self._journal = charge, journal

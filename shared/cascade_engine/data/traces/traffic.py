@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
 from cascade_engine.data.collecting.journal import (
     CallFailure,
+    CallLog,
     CallResult,
     Cell,
     latest_results,
@@ -22,26 +23,11 @@ if TYPE_CHECKING:
 
     from cascade_engine.data.traces.trace_line import LoggedTrace
 
-__all__ = ["Traffic", "query_without_advice", "read_traffic"]
+__all__ = ["query_without_advice", "read_traffic"]
 
 
-@dataclass
-class Traffic:
-    """What models answered to live queries.
-
-    Attributes:
-        models: in the order of their first appearance.
-        queries: by key, each as it was asked last.
-        results: what came of the latest call of each cell.
-    """
-
-    models: tuple[str, ...]
-    queries: dict[str, Query]
-    results: dict[Cell, CallResult] = field(repr=False)
-
-
-def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic:
-    """Puts logged queries together; those of the same key become one.
+def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> CallLog:
+    """Puts logged queries together; those of the same key become one, as it was asked last.
 
     Args:
         traces: the path of a log, or what `read_traces` read from some.
@@ -61,7 +47,7 @@ def read_traffic(traces: str | PathLike[str] | Iterable[LoggedTrace]) -> Traffic
         calls.extend(_calls(key, logged))
     if not queries:
         raise DataError("there are no traces: a log of at least one query is needed")
-    return Traffic(tuple(models), queries, latest_results(calls))
+    return CallLog(tuple(models), queries, latest_results(calls))
 
 
 def query_without_advice(logged: LoggedTrace) -> Query:
