@@ -80,7 +80,7 @@ class CascadeRoutingLLM(Settings):
     Record:
         `response.additional_kwargs["cascade"]` says who answered, what was believed, what it cost,
         in plain values. `CascadeDecisionEvent` tells the same to LlamaIndex's instrumentation, in
-        the span of the call, and reaches what engines and agents ask.
+        the span of the call: also of calls whose responses engines and agents keep to themselves.
 
     Options of a call:
         ```python
@@ -97,20 +97,19 @@ class CascadeRoutingLLM(Settings):
         A rejected draft is never seen. A step that is final whatever it says streams live; any
         other answer is emitted once it has been accepted.
 
-    Tools and forms:
-        Tools are offered only to children that can call functions. Where a form is asked for
-        (`structured_predict`, `as_structured_llm`) each child gives it in its own way. An answer
-        that does not fit, or calls no tool where one is required, counts as failed, and the next
-        child is asked.
+    Tools and structured output:
+        Tools are offered only to children that can call functions. Objects (`structured_predict`,
+        `as_structured_llm`) are answered by each child in its own way. An answer that does not fit,
+        or calls no tool where one is required, counts as failed, and the next child is asked.
 
     Prompts:
-        A child's own `system_prompt` is applied by LlamaIndex only in the child's `predict` and its
-        like, so under a cascade it belongs to the cascade. Formats (`completion_to_prompt`,
+        Give a `system_prompt` to the cascade: LlamaIndex applies a child's own only in methods of
+        the child that a cascade does not call. Formats (`completion_to_prompt`,
         `messages_to_prompt`) are each child's own, unless the cascade has one.
 
     Retrieval:
-        With `RetrievalSignals` among its postprocessors an engine tells how well it retrieved; see
-        there.
+        An engine with `RetrievalSignals` among its postprocessors tells the cascade how well
+        retrieval went.
 
     Log-probs and tokens:
         Children of OpenAI's kind are asked for both with each call. Others report them by
@@ -128,10 +127,10 @@ class CascadeRoutingLLM(Settings):
         drift(llm.router, read_traces("since.jsonl"))  # logged after the fit
         ```
 
-        It hears of each call's end by `CascadeTraceEvent`. In shadow mode the user's answers come
-        from one child, and the log has what the cascade would have done.
+        The handler hears of each call's end by `CascadeTraceEvent`. In shadow mode the user's
+        answers come from one child, and the log has what the cascade would have done.
 
-    Being written down:
+    Serialization:
         `to_dict` and `from_dict` keep settings and children, without keys; `save` and `load` what
         was learned, without children. Pickles and copies keep both.
 
