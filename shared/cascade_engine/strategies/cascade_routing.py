@@ -59,7 +59,7 @@ class CascadeRouting(Escalating, ListedStrategy):
     name = "cascade_routing"
 
     def lists_options(self, models: int) -> bool:
-        """For few models."""
+        """Whether the models are so few that all their sets are."""
         return models <= _LISTED
 
     def options(self, estimates: Estimates, run: BoolArray, available: BoolArray) -> Options:
@@ -93,13 +93,14 @@ class CascadeRouting(Escalating, ListedStrategy):
         """The cheapest member of the best set, or `STOP`."""
         if estimates.cov is not None:
             return super().decide(estimates, run, available, lam)
+        most = run.shape[1] if self.max_depth is None else self.max_depth
         problem = Problem(
             estimates.quality,
             estimates.sd,
             estimates.cost,
             lam[:, None] * estimates.cost,
             highest(np.where(run, estimates.quality, -np.inf)),
-            self._room(run),
+            most - run.sum(axis=1),
         )
         return best_first_models(problem, available)
 
@@ -113,17 +114,13 @@ class CascadeRouting(Escalating, ListedStrategy):
         available: Sequence[bool],
         lam: float,
     ) -> int:
-        """The same in plain Python, as far as closed forms reach."""
+        """The same in plain Python, as far as bounds and closed forms reach."""
         if type(self).decide is not CascadeRouting.decide:
             return super().decide_one(quality, sd, cost, run=run, available=available, lam=lam)
         held = max((q for q, yes in zip(quality, run, strict=True) if yes), default=-np.inf)
         members = [i for i, yes in enumerate(available) if yes]
         room = (len(run) if self.max_depth is None else self.max_depth) - sum(run)
         return best_first_model(quality, sd, cost, members, lam=lam, held=held, room=room)
-
-    def _room(self, run: BoolArray) -> IntArray:
-        most = run.shape[1] if self.max_depth is None else self.max_depth
-        return np.asarray(most - run.sum(axis=1))
 
 
 def _cheapest_member(members: BoolArray, available: BoolArray, cost: FloatArray) -> IntArray:

@@ -68,13 +68,13 @@ class Escalating(Strategy):
         # Two rounds: a step's best factor depends on those of the others.
         for step in [*range(1, steps), *range(1, steps)]:
             for ratio in _RATIOS:
-                other = copy.copy(new)
+                trial = copy.copy(new)
                 factors = list(new.factors_)
                 factors[step] *= ratio
-                other.factors_ = tuple(factors)
-                area = data.frontier(other).area(*ends)
+                trial.factors_ = tuple(factors)
+                area = data.frontier(trial).area(*ends)
                 if area > best:
-                    best, new = area, other
+                    best, new = area, trial
         return new
 
     def within_depth(self, run: BoolArray, available: BoolArray) -> BoolArray:

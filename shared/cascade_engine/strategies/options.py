@@ -46,18 +46,6 @@ class Options:
     def __len__(self) -> int:
         return len(self.action)
 
-    def at(self, rows: IntArray) -> Options:
-        """The options of some of the queries."""
-        return Options(self.value[rows], self.price[rows], self.action[rows])
-
-    def joined(self, other: Options) -> Options:
-        """These queries' options, then the others'."""
-        return Options(
-            np.concatenate([self.value, other.value]),
-            np.concatenate([self.price, other.price]),
-            np.concatenate([self.action, other.action]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -67,9 +67,11 @@ class ReservationIndex(Escalating):
         available: BoolArray,
         spans: tuple[IntArray, IntArray],
     ) -> Iterator[Piece]:
-        """As `decide` has it; where it stops is read off, and where one model is left too.
+        """As `Strategy.pieces_on`, with a short cut where something is held.
 
-        It stops where lambda is at least E[(q - held)^+] / cost for every model.
+        A reservation value exceeds the value held exactly where E[(q - held)^+] > lambda cost. So
+        it stops where lambda is at least E[(q - held)^+] / cost for every model, which is read off
+        without a decision; and so is what runs where but one model is left.
         """
         if not run.any() or type(self).decide is not ReservationIndex.decide:
             yield from super().pieces_on(grid, estimates, run, available, spans)
@@ -81,8 +83,8 @@ class ReservationIndex(Escalating):
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = np.where(gain > 0, gain / estimates.cost, 0.0)
         # What is free and uncertain is always worth it; any gain is where lambda is 0.
-        some = np.where(estimates.cost > 0, np.maximum(worth, _LEAST), np.inf)
-        worth = highest(np.where(open_, np.where(estimates.sd > 0, some, worth), 0.0))
+        uncertain = np.where(estimates.cost > 0, np.maximum(worth, _LEAST), np.inf)
+        worth = highest(np.where(open_, np.where(estimates.sd > 0, uncertain, worth), 0.0))
         begin = len(grid) - np.searchsorted(grid[::-1], worth, side="left")
         begin = np.clip(begin, first, last)
         rows = np.arange(len(run))

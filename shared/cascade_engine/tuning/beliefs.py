@@ -137,9 +137,9 @@ class EstimatedBeliefs:
 
     def dearer(self, by: FloatArray | float) -> EstimatedBeliefs:
         """The same with so much more expected to be paid: for each model, or by query and model."""
-        other = EstimatedBeliefs(self._estimator, self._evidence, self._cost + by)
-        other._by_pattern = self._by_pattern
-        return other
+        dearer = EstimatedBeliefs(self._estimator, self._evidence, self._cost + by)
+        dearer._by_pattern = self._by_pattern
+        return dearer
 
     def __call__(self, rows: IntArray, run: BoolArray) -> Estimates:
         """Estimates for queries `rows`, (m,), once the models in `run`, (m, k), have answered."""

@@ -9,6 +9,7 @@ import pytest
 
 from cascade_engine import STRATEGIES, CascadeRouter, ConfigurationError, NotFittedError
 from cascade_engine.estimators import Estimates
+from cascade_engine.storage.registry import registration
 from cascade_engine.strategies import (
     STOP,
     CascadeRouting,
@@ -244,3 +245,11 @@ def test_strategies_are_found_by_name_or_given():
     assert isinstance(mine, Strategy)
     with pytest.raises(ConfigurationError, match="unknown strategy 'best': choose one of"):
         CascadeRouter(["a"], strategy="best")
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_cascade_routing_saved_with_or_without_pruning_still_loads(prune):
+    stored = registration("CascadeRouting")
+    state = {"max_depth": 2, "per_step": True, "factors_": (1.0, 0.5), "prune": prune}
+    assert stored.upgrade(state, 1) == {name: state[name] for name in stored.fields}
+    assert (stored.version, set(stored.fields)) == (2, set(vars(CascadeRouting())))

@@ -22,8 +22,6 @@ from cascade_engine.errors import DataError
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray
 
-__all__ = ["averages", "check_covariance"]
-
 #: A variance left over that is so small a share of the variance is rounding.
 _LEFT_OVER = 1e-12
 #: How far correlations may be from symmetric, and their eigenvalues below 0.

@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "excess_one",
-    "expected_excess",
-    "expected_max_prefixes",
-    "expected_max_subsets",
-    "expected_max_two",
-]
-
 _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 
 

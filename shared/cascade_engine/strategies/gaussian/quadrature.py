@@ -21,18 +21,6 @@ import numpy as np
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
 
-__all__ = [
-    "NODES_ERROR",
-    "REACH",
-    "cdfs_of_one",
-    "cdfs_on_grids",
-    "edges_of",
-    "panel_cdfs",
-    "rule",
-    "spans_of",
-    "units",
-]
-
 #: Beyond so many standard deviations a Gaussian is over: what is cut off is worth less than 1e-13.
 _TAIL = 7.1
 #: A panel's greatest length, as a share of the span of the narrowest Gaussian alive in it.
@@ -97,7 +85,7 @@ def cdfs_of_one(
         spans.append((m - width, m + width, s * _LONG_REACH if width else 0.0))
     lower = held if held > -np.inf else min(begin for begin, _, _ in spans)
     last = max(lower, *(end for _, end, _ in spans))
-    edges = np.array(_one_by_one(spans, lower, last))
+    edges = np.array(_edges_of_one(spans, lower, last))
     nodes, weights = _legendre(_FEW_NODES)
     length = (edges[1:] - edges[:-1])[:, None]
     points = (edges[:-1, None] + length * nodes).ravel()
@@ -149,23 +137,25 @@ def edges_of(
     last = np.maximum(end.max(axis=0), lower)
     if begin.size <= _FEW and begin.shape[1] == 1:
         spans = np.concatenate([begin, end, reach], axis=1).tolist()
-        return np.array([_one_by_one(spans, lower.item(), last.item())])
+        return np.array([_edges_of_one(spans, lower.item(), last.item())])
     edges = [lower]
     while len(edges) == 1 or (edges[-1] < last).any():
-        here = edges[-1]
-        reached = np.where(here < end, np.maximum(here + reach, begin), np.inf).min(axis=0)
+        edge = edges[-1]
+        reached = np.where(edge < end, np.maximum(edge + reach, begin), np.inf).min(axis=0)
         edges.append(np.minimum(reached, last))
     return np.array(edges).T
 
 
-def _one_by_one(spans: list[tuple[float, float, float]], here: float, last: float) -> list[float]:
+def _edges_of_one(
+    spans: list[tuple[float, float, float]], lower: float, last: float
+) -> list[float]:
     """`edges_of` of one query in plain Python, where arrays cost more than the work they do."""
-    edges = [here]
-    while here < last or len(edges) == 1:
-        reached = [max(here + reach, begin) for begin, end, reach in spans if here < end]
-        here = min(reached, default=last)
-        here = min(here, last)
-        edges.append(here)
+    edges = [edge := lower]
+    while edge < last or len(edges) == 1:
+        reached = [max(edge + reach, begin) for begin, end, reach in spans if edge < end]
+        edge = min(reached, default=last)
+        edge = min(edge, last)
+        edges.append(edge)
     return edges
 
 

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import FloatArray
 
-__all__ = [
-    "one_decision",
-    "one_reservation_value",
-    "reservation_values",
-]
-
 #: Cells per unit of log(price / sd).
 PER_UNIT = 64.0
 #: Where the table starts, in log(price / sd).

@@ -17,12 +17,10 @@ from cascade_engine.strategies.gaussian.expected_max import expected_excess
 from cascade_engine.strategies.gaussian.quadrature import NODES_ERROR, cdfs_on_grids
 from cascade_engine.strategies.gaussian.reservation import reservation_values
 from cascade_engine.strategies.supermodels.branching import cheapest_of_best
-from cascade_engine.strategies.supermodels.relaxation import NONE, TIE, CandidateTable, settle
+from cascade_engine.strategies.supermodels.relaxation import NO_GAIN, NONE, CandidateTable, settle
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
-
-__all__ = ["Problem", "best_first_models"]
 
 #: The cheapest model of the best set is not known yet.
 _UNKNOWN = -2
@@ -101,10 +99,10 @@ def _best_alone(problem: Problem, members: BoolArray) -> tuple[IntArray, FloatAr
     nothing = np.isneginf(held)[:, None]
     base = np.where(nothing, 0.0, held[:, None])
     gain = np.where(nothing, mean, expected_excess(mean, sd, base)) - price
-    able = members & (nothing | (gain > TIE))
+    able = members & (nothing | (gain > NO_GAIN))
     worth = np.where(able, gain, -np.inf)
     best = highest(worth)
-    tied = able & (worth >= best[:, None] - TIE)
+    tied = able & (worth >= best[:, None] - NO_GAIN)
     first = np.where(tied, problem.cost, np.inf).argmin(axis=1)
     gains = able[rows, first]
     return np.where(gains, first, NONE), np.where(gains, base[:, 0] + best, held), able
@@ -127,7 +125,7 @@ def _hopeful(problem: Problem, rows: IntArray, able: BoolArray, value: FloatArra
         level = low + share * (top - low)
         gain = np.where(open_, expected_excess(mean, sd, level[:, None]) - price, 0.0)
         most = level + np.maximum(gain, 0).sum(axis=1)
-        enough = most[:, None] + np.minimum(gain, 0) >= low[:, None] - TIE
+        enough = most[:, None] + np.minimum(gain, 0) >= low[:, None] - NO_GAIN
         open_ &= enough | ~bounded[:, None]
     hopeful[rows] = open_
     return hopeful
@@ -198,11 +196,11 @@ def _best_listed(
     worth = np.where((size > table.room[rows][:, None]) | empty, -np.inf, worth)
     most = worth.max(axis=1)
     cost = subset_sums(table.cost[cells])
-    best = np.where(worth >= most[:, None] - TIE, cost, np.inf).argmin(axis=1)
+    best = np.where(worth >= most[:, None] - NO_GAIN, cost, np.inf).argmin(axis=1)
     members = inside.copy()
     members[np.arange(len(rows))[:, None], columns] |= (best[:, None] >> np.arange(c)) & 1 > 0
     cheapest = np.where(members, table.cost[rows], np.inf).argmin(axis=1)
-    return np.where((most > value + TIE) & members.any(axis=1), cheapest, NONE)
+    return np.where((most > value + NO_GAIN) & members.any(axis=1), cheapest, NONE)
 
 
 def _products(cdf: FloatArray) -> FloatArray:

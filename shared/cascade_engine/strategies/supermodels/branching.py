@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.strategies.gaussian.independent import subset_products
-from cascade_engine.strategies.supermodels.relaxation import TIE, Relaxation, settle_one
+from cascade_engine.strategies.supermodels.relaxation import NO_GAIN, Relaxation, settle_one
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.strategies.supermodels.relaxation import Candidates
-
-__all__ = ["cheapest_of_best"]
 
 #: All sets of so many candidates are listed; and of so many open ones once the others are settled.
 _LISTED, _FEW = 9, 8
@@ -61,13 +59,13 @@ def _best(candidates: Candidates, room: int, value: float) -> list[int]:
         is_root = False
         if node.half is not None and len(node.open) > _LISTED:
             rest = [i for i in node.open if i != node.half]
-            if node.bound > value + TIE:
+            if node.bound > value + NO_GAIN:
                 waiting.append(Relaxation(node.inside, rest, value))
                 waiting.append(Relaxation([*node.inside, node.half], rest, value))
             continue
         members = _best_listed(candidates, node, room)
         worth = candidates.worth(members) if members or not candidates.must_run else -np.inf
-        if worth > value - TIE:
+        if worth > value - NO_GAIN:
             value, best = max(value, worth), members
     return best
 
@@ -85,7 +83,7 @@ def _best_listed(candidates: Candidates, node: Relaxation, room: int) -> list[in
     if candidates.must_run and not node.inside:
         lost[0] = np.inf
     number = int(lost.argmin())
-    tied = np.flatnonzero(lost <= lost[number] + TIE)
+    tied = np.flatnonzero(lost <= lost[number] + NO_GAIN)
     if len(tied) > 1:
         number = int(tied[(bits[tied] @ candidates.cost[node.open]).argmin()])
     return [*node.inside, *(i for place, i in enumerate(node.open) if number >> place & 1)]
@@ -113,17 +111,17 @@ def _best_limited(candidates: Candidates, room: int, value: float) -> list[int]:
     waiting = [_Branch([], list(range(len(candidates.price))))]
     while waiting:
         node = waiting.pop()
-        if node.bound <= value + TIE:
+        if node.bound <= value + NO_GAIN:
             continue
         is_set = node.inside or not candidates.must_run
         worth = candidates.worth(node.inside) if is_set else -np.inf
-        if worth > value + TIE:
+        if worth > value + NO_GAIN:
             value, best = worth, node.inside
         spare = room - len(node.inside)
         if not node.open or not spare:
             continue
         _reduce(candidates, node, spare)
-        if node.open and node.bound > value + TIE:
+        if node.open and node.bound > value + NO_GAIN:
             branch, *rest = node.open
             waiting.append(_Branch(node.inside, rest, node.bound))
             waiting.append(_Branch([*node.inside, branch], rest, node.bound))
@@ -149,7 +147,7 @@ def _reduce(candidates: Candidates, node: _Branch, spare: int) -> None:
     order = np.argsort(-first, kind="stable")
     # Somebody must answer: with nothing held nobody is left out for costing too much.
     free = candidates.must_run and not node.inside
-    node.open = [node.open[i] for i in order if free or first[i] > TIE]
+    node.open = [node.open[i] for i in order if free or first[i] > NO_GAIN]
 
 
 def _from_the_end(values: FloatArray) -> FloatArray:

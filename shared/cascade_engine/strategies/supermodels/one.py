@@ -15,12 +15,10 @@ from cascade_engine.strategies.gaussian.expected_max import excess_one
 from cascade_engine.strategies.gaussian.quadrature import NODES_ERROR, cdfs_of_one
 from cascade_engine.strategies.gaussian.reservation import one_reservation_value
 from cascade_engine.strategies.supermodels.branching import cheapest_of_best
-from cascade_engine.strategies.supermodels.relaxation import NONE, TIE, Candidates
+from cascade_engine.strategies.supermodels.relaxation import NO_GAIN, NONE, Candidates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-__all__ = ["best_first_model"]
 
 
 def best_first_model(
@@ -50,11 +48,11 @@ def best_first_model(
         gain = {i: mean[i] - price[i] for i in members}
     else:
         gain = {i: excess_one(mean[i] - held, sd[i]) - price[i] for i in members}
-        gain = {i: g for i, g in gain.items() if g > TIE}
+        gain = {i: g for i, g in gain.items() if g > NO_GAIN}
     if not gain or room < 1:
         return NONE
     best = max(gain.values())
-    first = min((i for i, g in gain.items() if g >= best - TIE), key=cost.__getitem__)
+    first = min((i for i, g in gain.items() if g >= best - NO_GAIN), key=cost.__getitem__)
     if len(gain) == 1 or room == 1:
         return first
     value = best if nothing else held + best
@@ -80,7 +78,7 @@ def _hopeful(able: list[int], beliefs: tuple[Sequence[float], ...], value: float
     top = max(index(mean[i], sd[i], price[i]) for i in able)
     if math.isinf(top):
         return able
-    return [i for i in able if top + excess_one(mean[i] - top, sd[i]) - price[i] >= value - TIE]
+    return [i for i in able if top + excess_one(mean[i] - top, sd[i]) - price[i] >= value - NO_GAIN]
 
 
 def _better_pair(
@@ -91,6 +89,6 @@ def _better_pair(
     i, j = able
     over = mean[i] - mean[j]
     together = mean[j] + excess_one(over, math.hypot(sd[i], sd[j])) - price[i] - price[j]
-    if together <= value + TIE:
+    if together <= value + NO_GAIN:
         return first
     return i if cost[i] <= cost[j] else j

@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["NONE", "TIE", "CandidateTable", "Candidates", "Relaxation", "settle", "settle_one"]
-
 #: No model: nothing beats what is held.
 NONE = -1
 #: A gain this small, in units of quality, is a tie: the cheaper set wins.
-TIE = 1e-12
+NO_GAIN = 1e-12
 #: Sweeps of coordinate ascent, at most, and those before the first look at the bounds.
 _SWEEPS, _FIRST = 12, 2
 _SMALLEST = 1e-300
@@ -72,8 +70,8 @@ class CandidateTable:
 
     def settled(self, rows: IntArray, few: int) -> BoolArray:
         """Whether the cheapest model of the best set is known, or at most `few` are open."""
-        known = self.inside[rows, self.cheapest(rows)]
-        return np.asarray(known | (self.open[rows].sum(axis=1) <= few))
+        is_inside = self.inside[rows, self.cheapest(rows)]
+        return np.asarray(is_inside | (self.open[rows].sum(axis=1) <= few))
 
     def row(self, row: int) -> Candidates:
         """The candidates of one query, as if none were settled."""
@@ -162,20 +160,20 @@ def _fix(
     """Settles by reduced costs at x; raises `value` to the rounded x's worth."""
     weights, price, at, open_ = table.weights[rows], table.price[rows], x[rows], table.open[rows]
     left = np.exp(-np.einsum("nct,nc->nt", slope[rows], at))
-    here = table.lower[rows] + (weights * (1 - left)).sum(axis=1) - (price * at).sum(axis=1)
+    relaxed = table.lower[rows] + (weights * (1 - left)).sum(axis=1) - (price * at).sum(axis=1)
     gradient = np.einsum("nct,nt->nc", slope[rows], weights * left) - price
     rounded = at > 0.5  # noqa: PLR2004
     product = np.where(rounded[:, :, None], table.cdf[rows], 1.0).prod(axis=1)
     worth = table.lower[rows] + (weights * (1 - product)).sum(axis=1)
     worth -= np.where(rounded, price, 0.0).sum(axis=1)
     able = rounded.any(axis=1) | ~table.must_run[rows]
-    known = np.maximum(value[rows], np.where(able, worth, -np.inf))
-    value[rows] = known
+    reached = np.maximum(value[rows], np.where(able, worth, -np.inf))
+    value[rows] = reached
     # The tangent's best corner, and what is lost by forcing one coordinate to its other end.
     up, down = gradient * (1 - at), -gradient * at
     larger = np.maximum(up, down)
-    others = (here + np.where(open_, larger, 0.0).sum(axis=1))[:, None] - larger
-    slack = known[:, None] - TIE
+    others = (relaxed + np.where(open_, larger, 0.0).sum(axis=1))[:, None] - larger
+    slack = reached[:, None] - NO_GAIN
     out = open_ & (others + up < slack)
     into = open_ & (others + down < slack) & ~out
     table.inside[rows] |= into
@@ -256,13 +254,14 @@ def _fix_one(
         if worth > now.value:
             now.value, now.reached = worth, rounded
     gradient = slope @ left - candidates.price
-    here = candidates.lower + float((candidates.weights - left).sum()) - float(candidates.price @ x)
+    relaxed = candidates.lower + float((candidates.weights - left).sum())
+    relaxed -= float(candidates.price @ x)
     up, down = gradient * (1 - x), -gradient * x
     larger = np.maximum(up, down)
-    most = here + float(larger[now.open].sum())
+    most = relaxed + float(larger[now.open].sum())
     now.bound = min(now.bound, most)
     # Each forced alone, by this very tangent: another's bound says nothing about its corners.
-    slack = now.value - TIE - most + larger
+    slack = now.value - NO_GAIN - most + larger
     out, into = (up < slack).tolist(), (down < slack).tolist()
     entered = [i for i in now.open if into[i] and not out[i]]
     now.inside = [*now.inside, *entered]
