@@ -16,7 +16,7 @@ _INTENDED_LIMIT = 4
 
 
 def certainly_fails(query: Query, answer: Answer) -> bool:
-    """Whether an answer is certainly of no use; False where that cannot be told.
+    """Whether an answer is certainly of no use; False where that is uncertain.
 
     It is of no use where it is empty, or was cut off at a limit on its length, or calls a tool that
     is not on offer or with arguments that do not fit, or is not in the form asked for.

@@ -119,10 +119,10 @@ def token_usage(report: Any) -> Usage | None:
 
     LangChain's `usage_metadata` and OpenAI count all kinds together, as `Usage` does. Anthropic and
     Bedrock report cached tokens beside the input tokens, Gemini and xAI reasoning tokens beside the
-    output tokens: these are added to the totals. Which way a report has it is told by the grand
-    total, where there is one, and otherwise by the names; a kind greater than its total is always
-    added. Images and audio read from a cache count as cached only, and where kinds still exceed
-    their total the last are cut. Counts that are negative or no whole numbers count as missing.
+    output tokens: these are added to the totals. The grand total, where there is one, shows which
+    way a report counts, and otherwise the names do; a kind greater than its total is always added.
+    Images and audio read from a cache count as cached only, and where kinds still exceed their
+    total the last are cut. Counts that are negative or no whole numbers count as missing.
 
     Args:
         report: a message's `usage_metadata`, the `usage` of a raw response, or the like.
@@ -303,7 +303,7 @@ def _get(holder: Any, key: str) -> Any:
 
 def _getter(holder: Any) -> Callable[[str], Any]:
     """What looks up a name: in a mapping, or among attributes."""
-    if isinstance(holder, (dict, Mapping)):  # a dict is told from the rest at once
+    if isinstance(holder, (dict, Mapping)):  # dict first: asking for Mapping is slow
         return holder.get
     return lambda name: getattr(holder, name, None)
 

@@ -113,7 +113,7 @@ def phrase(text: str) -> str:
 
 
 def mentions(answer: str, text: str) -> bool:
-    """Whether the answer has the text in it, as whole words where words are told apart."""
+    """Whether the answer has the text in it, as whole words where the script has spaces."""
     words = phrase(text)
     return bool(words) and _whole(words).search(_spoken(answer)) is not None
 

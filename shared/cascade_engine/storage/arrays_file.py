@@ -78,7 +78,7 @@ def unpack(content: bytes, declared: Sequence[str]) -> list[np.ndarray[Any, Any]
 
     Args:
         content: the file.
-        declared: what `declaration` said of each array.
+        declared: the `declaration` of each array, kept elsewhere.
 
     Raises:
         PersistenceError: it does not hold them.

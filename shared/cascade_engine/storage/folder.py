@@ -120,7 +120,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """`router.json`, once it is one of ours and of a version that can be read."""
+    """The content of `router.json`, once its format and version can be read."""
     path = folder / MANIFEST
     if not path.is_file():
         raise PersistenceError(f"no router is saved here: there is no {MANIFEST}")

@@ -1,6 +1,6 @@
 """Objects as JSON values and a list of arrays, and back: what a saved router is written in.
 
-To the values of `json_values` come, each as an object with a key that begins with `$`:
+It extends the codec of `json_values` by these tags:
 
 ```
 {"$set": [...]}  {"$frozenset": [...]}
@@ -14,7 +14,8 @@ To the values of `json_values` come, each as an object with a key that begins wi
 {"$partial": [name, args, kw]}   `functools.partial` of a registered function
 {"$pattern": ["a+", 32]}         a compiled regular expression
 {"$same": "quality.parts[0]"}    an object that stands at that place already
-{"$given": ["function f", true]} what cannot be stored and has to be supplied; is it called?
+{"$given": ["function f", true]} what cannot be stored and has to be supplied: what it was, and
+                                 whether it can be called
 ```
 
 Reading calls no constructor, imports nothing, and knows registered names only.

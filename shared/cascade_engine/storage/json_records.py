@@ -120,7 +120,7 @@ def _check_scalar(value: Any, kind: Any, place: str) -> None:
 
 
 def _without_none(hint: Any) -> Any:
-    """X of `X | None`; any other type as it is."""
+    """X of `X | None`; any other type unchanged."""
     if get_origin(hint) in (Union, UnionType):
         others = [kind for kind in get_args(hint) if kind is not type(None)]
         if len(others) == 1:
