@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableSequence
 
@@ -19,7 +20,7 @@ from langchain_cascade._errors import result_of, stops_the_graph
 from langchain_cascade._history import readable_by
 from langchain_cascade._messages import answer_of, as_message
 from langchain_cascade._streams import LiveStream
-from langchain_cascade._tracing import aannounce_trace, announce_trace
+from langchain_cascade._tracing import TRACE, logged_trace, trace_listeners
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from cascade_engine.plugin.shadow import Shadow
     from langchain_cascade._callbacks import Run
     from langchain_cascade._settings import Settings
-
-__all__ = ["CascadeCall", "Request", "astream_call"]
 
 
 @dataclass(slots=True)
@@ -253,10 +252,17 @@ class CascadeCall:
         )
 
     def _tell(self, trace: Trace, others: Mapping[str, Answer] | None) -> None:
-        announce_trace(self.request.run, self.request.messages, self.form, trace, others)
+        """Announces a trace; in shadow mode also what was answered beside it."""
+        run = self.request.run
+        if handlers := trace_listeners(run):
+            logged = logged_trace(self.request.messages, self.form, trace, others)
+            CallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
 
     async def _atell(self, trace: Trace, others: Mapping[str, Answer] | None) -> None:
-        await aannounce_trace(self.request.run, self.request.messages, self.form, trace, others)
+        run = self.request.run
+        if handlers := trace_listeners(run):
+            logged = logged_trace(self.request.messages, self.form, trace, others)
+            await AsyncCallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
 
 
 async def astream_call(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.routing import Adviser
 
-__all__ = ["adapt", "chat_model_of", "name_advisers", "name_children", "with_each"]
 
 _NAMES = ("name", "model_name", "model", "model_id", "deployment_name")
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from cascade_engine.routing import Adviser
     from langchain_cascade._settings import Settings
 
-__all__ = ["children_to_ask"]
-
 
 def children_to_ask(cascade: Settings) -> Children:
     """The children, as the engine's `collect` asks them: a question is what a chat model takes."""

@@ -12,8 +12,6 @@ from cascade_engine import AllModelsFailedError
 if TYPE_CHECKING:
     from cascade_engine import Answer, Session
 
-__all__ = ["AllContextsOverflowError", "result_of", "stops_the_graph"]
-
 
 class AllContextsOverflowError(AllModelsFailedError, ContextOverflowError):
     """Every child failed because the conversation is longer than it can read.

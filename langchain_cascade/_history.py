@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import ToolCall
 
-__all__ = ["readable_by"]
 
 #: The same provider by other names: those of traces, of messages, of platforms.
 _NAMES = {

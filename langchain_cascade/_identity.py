@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable
 
-__all__ = ["common_profile", "common_provider", "digest", "identify"]
 
 _DEEP = 8
 _PLAIN = (type(None), bool, int, float, str)

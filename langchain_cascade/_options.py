@@ -11,7 +11,6 @@ from cascade_engine.plugin.call_options import OPTIONS, check_options, force
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["SPECS", "call_options", "read_options"]
 
 _PLACE = 'config["configurable"]'
 _NUMBER, _TEXT = float | None, str | None

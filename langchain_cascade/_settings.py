@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from cascade_engine.routing import Adviser
 
-__all__ = ["Settings"]
 
 #: Standard parameters that a child takes as keywords of its calls.
 _OF_CALLS = ("temperature", "max_tokens", "timeout", "stop")

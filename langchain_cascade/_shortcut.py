@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from langchain_cascade._callbacks import Run
     from langchain_cascade._settings import Settings
 
-__all__ = ["OwnMethods", "direct_messages", "is_streamed"]
 
 #: Keywords of a call that LangChain takes for itself.
 _FOR_LANGCHAIN = frozenset(

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Trace
 
-__all__ = ["LiveStream"]
-
 
 class LiveStream:
     """What has come of an answer that is streamed; the same with and without `async`.

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cascade_engine import Answer, Call, Session
     from langchain_cascade._settings import Settings
 
-__all__ = ["StructuredCascade"]
 
 #: Errors that say that an answer is not in the form asked for.
 _OF_FORM = (InvalidAnswerError, OutputParserException, ValidationError)

@@ -18,17 +18,6 @@ from langchain_cascade._children import adapt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = [
-    "BOUND",
-    "BoundTools",
-    "CascadeBinding",
-    "answer_schema",
-    "bind",
-    "query_tools",
-    "schema_of",
-    "supporting",
-    "tool_of",
-]
 
 #: The call keyword under which the bound children travel to where they are called.
 BOUND = "cascade_bound"

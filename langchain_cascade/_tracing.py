@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
-    AsyncCallbackManager,
     BaseCallbackHandler,
-    CallbackManager,
 )
 from langchain_core.messages import ToolMessage, messages_from_dict, messages_to_dict
 
@@ -28,16 +26,6 @@ if TYPE_CHECKING:
     from cascade_engine import Answer, Query, Trace
     from langchain_cascade._callbacks import Run
 
-__all__ = [
-    "OF_QUERY",
-    "TRACE",
-    "LoggedInput",
-    "TraceLogHandler",
-    "aannounce_trace",
-    "announce_trace",
-    "conversation_key",
-    "prepared",
-]
 
 #: The custom event at the end of each query, with a `LoggedTrace` as its data. Streams do not have
 #: it: it holds the drafts that were rejected.
@@ -75,45 +63,11 @@ class TraceLogHandler(BaseCallbackHandler):
             self.log.write(data)
 
 
-def announce_trace(
-    run: Run,
-    messages: Sequence[BaseMessage],
-    form: Mapping[str, Any],
-    trace: Trace,
-    others: Mapping[str, Answer] | None,
-) -> None:
-    """Tells handlers of a query's end, if any are to hear of it.
-
-    Args:
-        run: of the call.
-        messages: the conversation.
-        form: what else was asked, as JSON values; see `CascadeCall.form`.
-        trace: what came of it.
-        others: in shadow mode, what was answered outside of it.
-    """
-    if handlers := _listeners(run):
-        logged = _logged_trace(messages, form, trace, others)
-        CallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
-
-
-async def aannounce_trace(
-    run: Run,
-    messages: Sequence[BaseMessage],
-    form: Mapping[str, Any],
-    trace: Trace,
-    others: Mapping[str, Answer] | None,
-) -> None:
-    """The same, for asynchronous handlers."""
-    if handlers := _listeners(run):
-        logged = _logged_trace(messages, form, trace, others)
-        await AsyncCallbackManager(handlers).on_custom_event(TRACE, logged, run.run_id)
-
-
 #: The base classes' own methods, which hear nothing.
 _DEAF = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_custom_event)
 
 
-def _listeners(run: Run) -> list[BaseCallbackHandler]:
+def trace_listeners(run: Run) -> list[BaseCallbackHandler]:
     """Handlers that may hear of a trace."""
     handlers = [] if run.events is None else run.events.handlers
     return [
@@ -123,13 +77,20 @@ def _listeners(run: Run) -> list[BaseCallbackHandler]:
     ]
 
 
-def _logged_trace(
+def logged_trace(
     messages: Sequence[BaseMessage],
     form: Mapping[str, Any],
     trace: Trace,
     others: Mapping[str, Answer] | None,
 ) -> LoggedTrace:
-    """A query for the log."""
+    """A query for the log.
+
+    Args:
+        messages: the conversation.
+        form: what else was asked, as JSON values; see `CascadeCall.form`.
+        trace: what came of it.
+        others: in shadow mode, what was answered outside of it.
+    """
     content: Any = {"messages": messages_to_dict([_bare(m) for m in messages]), **form}
     key: str | None = conversation_key(messages, form)
     try:

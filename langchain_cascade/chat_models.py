@@ -272,12 +272,7 @@ class CascadeRoutingLLM(Settings):
                 yield completed(cast("AIMessageChunk", piece.message), identifier)
 
     def stream_events(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        version: Any = "v2",
-        **kwargs: Any,
+        self, input: Any, config: Any = None, *, version: Any = "v2", **kwargs: Any
     ) -> Any:
         """What happens during a call, as LangChain defines it."""
         if version == "v3":
@@ -285,12 +280,7 @@ class CascadeRoutingLLM(Settings):
         return super().stream_events(input, config, version=version, **kwargs)
 
     def astream_events(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        version: Any = "v2",
-        **kwargs: Any,
+        self, input: Any, config: Any = None, *, version: Any = "v2", **kwargs: Any
     ) -> Any:
         """The same, without blocking the event loop."""
         if version == "v3":
@@ -318,12 +308,9 @@ class CascadeRoutingLLM(Settings):
         Raises:
             ConfigurationError: no child takes tools.
         """
-        options = {
-            "tool_choice": tool_choice,
-            "strict": strict,
-            "parallel_tool_calls": parallel_tool_calls,
-        }
-        options = {name: value for name, value in options.items() if value is not None}
+        options = _without_none(
+            tool_choice=tool_choice, strict=strict, parallel_tool_calls=parallel_tool_calls
+        )
         bound = bind(self.models, tools, {**options, **kwargs})
         return CascadeBinding(bound=self, kwargs={"tools": bound.tools, BOUND: bound}, config={})
 
@@ -352,11 +339,8 @@ class CascadeRoutingLLM(Settings):
             ConfigurationError: no child can answer in a form. When asked, the last child's own
                 parsing error is raised where no answer fits.
         """
-        named_options = {"method": method, "strict": strict}
-        options = {name: value for name, value in named_options.items() if value is not None}
-        return StructuredCascade(
-            self, schema, include_raw=include_raw, options={**options, **kwargs}
-        )
+        options = {**_without_none(method=method, strict=strict), **kwargs}
+        return StructuredCascade(self, schema, include_raw=include_raw, options=options)
 
     def bind(self, **kwargs: Any) -> Any:
         """Keywords for every call."""
@@ -390,42 +374,26 @@ class CascadeRoutingLLM(Settings):
     # caught above, and travel on as the keyword `RUN`.
 
     def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
         return _result(*self._call(run, messages, stop, kwargs).answer())
 
     async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
         call = await self._acall(run, messages, stop, kwargs)
         return _result(*await call.aanswer())
 
     def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
         yield from self._call(run, messages, stop, kwargs).stream()
 
     def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: Any = None,
-        **kwargs: Any,
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
         return astream_call(lambda: self._acall(run, messages, stop, kwargs))
@@ -510,6 +478,10 @@ class CascadeRoutingLLM(Settings):
         copy.__dict__["max_expected_cost"] = max_expected_cost
         copy._router, copy._sessions, copy._identity = router, Sessions(), None
         return copy
+
+
+def _without_none(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _result(message: AIMessage, trace: Trace) -> ChatResult:
