@@ -9,7 +9,7 @@ and `provider_reports` what comes beside the text: tokens, log-probabilities, to
 
 from cascade_engine.answers.canonical_answers import CanonicalAnswer, agreement, canonical_answer
 from cascade_engine.answers.extractors import Extract, Extractor
-from cascade_engine.answers.graders import Grader, grader
+from cascade_engine.answers.graders import Grader
 from cascade_engine.answers.scores import read_score, read_scores
 from cascade_engine.answers.structure import (
     STRUCTURE_COLUMNS,
@@ -28,7 +28,6 @@ __all__ = [
     "Validator",
     "agreement",
     "canonical_answer",
-    "grader",
     "read_score",
     "read_scores",
     "similarity",
