@@ -91,7 +91,7 @@ class ValueDecoder:
 
     def __init__(self) -> None:
         self._readers: dict[str, Callable[[Any, str], Any]] = {
-            "$float": lambda name, _: _SPECIAL[name],
+            "$float": _special_number,
             "$tuple": lambda nodes, place: tuple(self._list(nodes, place)),
             "$items": self._pairs,
         }
@@ -117,6 +117,13 @@ class ValueDecoder:
 
     def _pairs(self, nodes: Any, place: str) -> dict[Any, Any]:
         return {self.decode(key, place): self.decode(item, place) for key, item in nodes}
+
+
+def _special_number(name: Any, place: str) -> float:
+    if not isinstance(name, str) or name not in _SPECIAL:
+        where = f" in {place}" if place else ""
+        raise DataError(f"damaged number {name!r:.80}{where}: it must be one of {list(_SPECIAL)}")
+    return _SPECIAL[name]
 
 
 #: A free value, such as a reference or a tool's schema, as JSON values; see `ValueEncoder.encode`.
