@@ -135,7 +135,7 @@ def open_run(
     configurable = config.get("configurable") or {}
     run = Run(
         options=read_options(configurable, cascade.models),
-        config=_below(events, run_id, manager, configurable),
+        config=_config_below(events, run_id, manager, configurable),
         run_id=run_id,
         events=events if events.handlers else None,
     )
@@ -152,12 +152,12 @@ def run_below(
     config = ensure_config()
     if parent is not None:
         return run_in(parent, config, models, is_async=is_async)
-    # Nobody knows of a run: the children belong to whatever surrounds the call.
+    # The call has no run of its own: the children belong to the run that surrounds it.
     manager = AsyncCallbackManager if is_async else CallbackManager
     around = manager.configure(config.get("callbacks"))
     configurable = config.get("configurable") or {}
     options = read_options(configurable, models)
-    return Run(options, _below(around, around.parent_run_id, manager, configurable))
+    return Run(options, _config_below(around, around.parent_run_id, manager, configurable))
 
 
 def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool) -> Run:
@@ -173,7 +173,7 @@ def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_a
     configurable = config.get("configurable") or {}
     return Run(
         read_options(configurable, models),
-        _below(parent, parent.run_id, manager, configurable),
+        _config_below(parent, parent.run_id, manager, configurable),
         parent.run_id,
         manager(handlers=list(parent.handlers), parent_run_id=parent.run_id),
     )
@@ -224,12 +224,13 @@ async def astreamed(
             yield chunk
 
 
-def _below(
+def _config_below(
     source: Any,
     run_id: uuid.UUID | None,
     manager: type[CallbackManager | AsyncCallbackManager],
     configurable: Mapping[str, Any],
 ) -> RunnableConfig:
+    """The children's configuration: the source's handlers, tags and metadata, under a run's id."""
     is_async = manager is AsyncCallbackManager
     inherited = [*source.inheritable_handlers, *token_counters(source)]
     handlers = without_tokens(inherited, is_async=is_async)

@@ -10,7 +10,7 @@ from cascade_engine import Call
 from cascade_engine.plugin.training_data import Children
 from langchain_cascade._callbacks import Run
 from langchain_cascade._calls import Request
-from langchain_cascade._tracing import LoggedInput, conversation_key, prepared
+from langchain_cascade._tracing import LogInput, conversation_key, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +27,9 @@ def children_to_ask(cascade: Settings) -> Children:
     router, run = cascade._router, Run({}, RunnableConfig())
     calls = {name: Call(name) for name in cascade.models}
 
-    def read(question: LanguageModelInput | LoggedInput) -> tuple[Query, Request, str]:
-        if not isinstance(question, LoggedInput):
-            question = LoggedInput(cascade._convert_input(question).to_messages(), {})
+    def read(question: LanguageModelInput | LogInput) -> tuple[Query, Request, str]:
+        if not isinstance(question, LogInput):
+            question = LogInput(cascade._convert_input(question).to_messages(), {})
         children, query, options = prepared(question, cascade.models)
         options = {**cascade._parameters, **options}
         request = Request(cascade, run, question.messages, children, options)
@@ -55,5 +55,5 @@ def children_to_ask(cascade: Settings) -> Children:
         read,
         {adviser: advice(adviser) for adviser in router.advisers},
         router.samples,
-        LoggedInput.of,
+        LogInput.of,
     )

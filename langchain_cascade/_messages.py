@@ -46,8 +46,8 @@ def query_of(
     """
     if not messages:
         raise ConfigurationError("no messages given: a chat model needs at least one")
-    asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), messages[-1])
-    question = _text_of(asked)
+    last = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), messages[-1])
+    question = _text_of(last)
     context = sum(len(_text_of(m)) for m in messages) - len(question)
     return Query(question, context, tools, schema)
 

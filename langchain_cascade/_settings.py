@@ -79,7 +79,7 @@ class Settings(CascadeModel, BaseChatModel):
 
     @classmethod
     def _objection(cls, details: Sequence[Any]) -> ConfigurationError | None:
-        """What the library itself has to say to pydantic's complaints, if anything."""
+        """The library's own error for what pydantic objects to, if there is one."""
         extra = [str(one["loc"][0]) for one in details if one["type"] == "extra_forbidden"]
         return unknown_argument(extra[0], sorted(cls.model_fields)) if extra else own_error(details)
 
@@ -138,7 +138,7 @@ class Settings(CascadeModel, BaseChatModel):
         return {name: value for name, value in values.items() if value not in (None, [])}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        """What tracers are told of the model: its provider is that of all children, if any is."""
+        """What tracers learn of the model; its provider is that of all children, if any is."""
         return {
             "ls_model_name": f"cascade({', '.join(self.models)})",
             **super()._get_ls_params(stop=stop or self.stop, **kwargs),

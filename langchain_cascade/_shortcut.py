@@ -1,8 +1,8 @@
 """Calls that no one observes, and that are therefore answered directly.
 
-LangChain opens a run around every call, describes the model to whoever follows it, and looks into
-caches. Where there is nobody to tell and nothing to look into, all that comes of it is the id of
-the message. Any other call takes LangChain's way.
+LangChain opens a run around every call, describes the model to callback handlers, and looks into
+caches. Without handlers and caches nothing comes of that but the id of the message, and it takes as
+long as all the rest of a call. Any other call takes LangChain's way.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def direct_messages(
 
 
 def is_streamed(cascade: Settings) -> bool:
-    """Whether it has not been said that streams are to have one piece, or that they are not."""
+    """Whether `stream` yields chunks: streaming is not disabled, and left to the cascade."""
     return not cascade.disable_streaming and "streaming" not in cascade.model_fields_set
 
 

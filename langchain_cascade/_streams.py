@@ -43,7 +43,7 @@ class LiveStream:
         self._clock = StreamClock()
 
     def begin(self) -> None:
-        """The child is asked once more: what came of an earlier try counts no more."""
+        """The child's stream begins: what came of an earlier try counts no more."""
         self._parts, self._unshown = [], []
 
     def pass_on(self, child: str, chunk: Any) -> list[ChatGenerationChunk]:

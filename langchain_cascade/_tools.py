@@ -26,7 +26,7 @@ _NO_WORDS: Mapping[str, Any] = {"not": {}}
 
 
 @dataclass(frozen=True)
-class BoundTools:
+class ToolBinding:
     """The children with tools.
 
     Attributes:
@@ -46,7 +46,7 @@ class BoundTools:
 
 def bind(
     models: Mapping[str, Runnable[Any, Any]], tools: Sequence[Any], options: Mapping[str, Any]
-) -> BoundTools:
+) -> ToolBinding:
     """Binds tools to every child that takes some.
 
     Raises:
@@ -57,7 +57,7 @@ def bind(
     offered = query_tools(formatted)
     schema = schema_of(options.get("response_format"))
     plain = {key: schema if key == "response_format" else v for key, v in options.items()}
-    return BoundTools(children, formatted, plain, offered, answer_schema(options, offered))
+    return ToolBinding(children, formatted, plain, offered, answer_schema(options, offered))
 
 
 def supporting(

@@ -101,7 +101,7 @@ def logged_trace(
 
 
 def _bare(message: BaseMessage) -> BaseMessage:
-    """A message without what no model is told.
+    """A message without what no model is sent.
 
     That is the record of how an earlier answer came about, which may be long, and a tool's
     artifact, which may be any object.
@@ -115,7 +115,7 @@ def _bare(message: BaseMessage) -> BaseMessage:
     return message.model_copy(update={"response_metadata": rest})
 
 
-class LoggedInput(NamedTuple):
+class LogInput(NamedTuple):
     """What was asked, as a log has it.
 
     Attributes:
@@ -127,7 +127,7 @@ class LoggedInput(NamedTuple):
     form: Mapping[str, Any]
 
     @classmethod
-    def of(cls, content: Any) -> LoggedInput:
+    def of(cls, content: Any) -> LogInput:
         """From the input of a `LoggedTrace`.
 
         Raises:
@@ -142,9 +142,7 @@ class LoggedInput(NamedTuple):
             ) from error
 
 
-def prepared(
-    logged: LoggedInput, models: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Query, Any]:
+def prepared(logged: LogInput, models: Mapping[str, Any]) -> tuple[Mapping[str, Any], Query, Any]:
     """The children that can be asked again, the query, and keywords of the calls.
 
     Args:
@@ -169,7 +167,7 @@ def prepared(
 
 
 class _ToolCallers(dict[str, Any]):
-    """The children that take the tools; of another it says why it cannot be asked."""
+    """The children that take the tools, by name; looking up any other says why it is missing."""
 
     def __missing__(self, name: str) -> Any:
         raise ConfigurationError(f"{name!r} does not take the tools that were offered")

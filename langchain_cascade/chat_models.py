@@ -26,8 +26,8 @@ from langchain_cascade._shortcut import OwnMethods, direct_messages, is_streamed
 from langchain_cascade._structured_output import StructuredCascade
 from langchain_cascade._tools import (
     BOUND,
-    BoundTools,
     CascadeBinding,
+    ToolBinding,
     answer_schema,
     bind,
     query_tools,
@@ -423,7 +423,7 @@ class CascadeRoutingLLM(Settings):
         self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> CascadeCall:
         """One call, about to be answered: what is asked, and the session that decides."""
-        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        bound: ToolBinding | None = kwargs.pop(BOUND, None)
         options = call_options(run.options, kwargs, self.models)
         children: Mapping[str, Any] = self.models
         if bound is not None and kwargs.get("tools") is bound.tools:
@@ -451,7 +451,7 @@ class CascadeRoutingLLM(Settings):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         run: Run | None = kwargs.pop(RUN, None)
-        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        bound: ToolBinding | None = kwargs.pop(BOUND, None)
         return {
             **super()._get_invocation_params(stop=stop or self.stop, **kwargs),
             **(bound.options if bound else {}),
@@ -460,7 +460,7 @@ class CascadeRoutingLLM(Settings):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         run: Run | None = kwargs.pop(RUN, None)
-        bound: BoundTools | None = kwargs.pop(BOUND, None)
+        bound: ToolBinding | None = kwargs.pop(BOUND, None)
         kwargs = {**kwargs, **(bound.options if bound else {}), **(run.options if run else {})}
         return super()._get_llm_string(stop=stop, **kwargs)
 

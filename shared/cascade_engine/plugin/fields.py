@@ -70,7 +70,7 @@ class CascadeFields:
 
 
 #: What the router is built from; `max_cost` and `shadow` are read with each call.
-OF_ROUTER = {"models", "llms", *CascadeFields.__annotations__} - {"max_cost", "shadow"}
+OF_ROUTER = frozenset({"models", "llms", *CascadeFields.__annotations__} - {"max_cost", "shadow"})
 
 
 def fixed(name: str) -> ConfigurationError:

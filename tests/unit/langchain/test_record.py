@@ -105,6 +105,21 @@ async def test_the_first_token_is_the_first_that_is_seen(fakes, clock):
     assert (call["seconds_to_first_token"], call["seconds"]) == (3.0, 4.0)
 
 
+async def test_the_time_that_the_reader_takes_is_not_the_childs(fakes, clock):
+    class Slow(fakes.StreamChat):
+        def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+            for text in ("now", " then", " last"):
+                clock.now += 1.0
+                yield ChatGenerationChunk(message=AIMessageChunk(text))
+
+    chunks = []
+    for chunk in CascadeRoutingLLM(models={"slow": Slow()}).stream("Hi"):
+        chunks.append(chunk)
+        clock.now += 50.0
+    (call,) = record(whole(chunks))["calls"]
+    assert (call["seconds_to_first_token"], call["seconds"]) == (1.0, 3.0)
+
+
 async def test_a_stream_that_is_begun_again_is_timed_anew(fakes, fitted_router, clock):
     class Timed(fakes.StreamChat):
         def pieces(self, messages):

@@ -162,7 +162,7 @@ def one_thread() -> Iterator[None]:
     machine. A fit solves hundreds of small regressions on arrays of our own making, and checking
     their values and options again takes scikit-learn as long as solving them.
     """
-    import sklearn.linear_model  # noqa: F401, PLC0415  loads the libraries that are to be limited
+    import sklearn.linear_model  # noqa: PLC0415  loads the libraries that are to be limited
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
