@@ -26,7 +26,7 @@ from cascade_engine.core.arrays import highest
 from cascade_engine.estimators.regression.logistic import logit, logit_one, standards
 from cascade_engine.estimators.regression.ridge import ridge
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import Rehearsal
+from cascade_engine.strategies.contract import STOP, Rehearsal
 from cascade_engine.strategies.gaussian.expected_max import excess_one, expected_excess
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class _Iteration:
         expected = setting.estimates(()).cost.mean(axis=0)
         self.typical = np.maximum(expected, np.finfo(float).tiny)
         self.states: dict[tuple[int, ...], State] = {}
-        #: By models run: the action at each lambda, or -1; then the answer held, and its estimate.
+        #: By models run: the action at each lambda; then the best answer held, and its estimate.
         self.actions: dict[tuple[int, ...], NDArray[np.int8]] = {}
         self.held: dict[tuple[int, ...], tuple[IntArray, FloatArray]] = {}
 
@@ -268,7 +268,7 @@ class _Iteration:
         stop = np.repeat(self._stop_value(run, estimates)[:, None], len(self.lambdas), axis=1)
         waiting = np.array([i for i in self.setting.pool if i not in run], dtype=np.intp)
         if len(run) == self.setting.depth or not len(waiting):
-            self.actions[run] = np.full(stop.shape, -1, dtype=np.int8)
+            self.actions[run] = np.full(stop.shape, STOP, dtype=np.int8)
             return stop
         after = np.stack([later[tuple(sorted((*run, i)))] for i in waiting.tolist()], axis=1)
         learned = self._learn_gains(run, estimates, waiting, after - stop[:, None, :])
@@ -276,7 +276,7 @@ class _Iteration:
         net = _blend(learned, ahead) - self.lambdas * estimates.cost[:, waiting, None]
         action = net.argmax(axis=1)[:, None]
         goes_on = (np.take_along_axis(net, action, axis=1)[:, 0] > 0) | (not run)
-        self.actions[run] = np.where(goes_on, waiting[action[:, 0]], -1).astype(np.int8)
+        self.actions[run] = np.where(goes_on, waiting[action[:, 0]], STOP).astype(np.int8)
         # Decided by predictions without the row, but paid in what the row truly gave and cost.
         true = after - self.lambdas * self.setting.cost[:, waiting, None]
         return np.where(goes_on, np.take_along_axis(true, action, axis=1)[:, 0], stop)
@@ -315,10 +315,11 @@ class _Iteration:
                 state = reached.pop(run, None)
                 if state is None:
                     continue
-                action = np.where(state, self.actions[run], -2)
+                # No action at all for queries that are in another state at that lambda.
+                action = np.where(state, self.actions[run], STOP - 1)
                 if run:
                     best, held = self.held[run]
-                    row, lam = np.nonzero(action == -1)
+                    row, lam = np.nonzero(action == STOP)
                     quality[row, lam] = setting.quality[row, best[row]]
                     believed[row, lam] = held[row]
                 for i in np.unique(action[action >= 0]).tolist():

@@ -262,7 +262,7 @@ class Simulation:
         ends, onward = [], []
         for piece in self._pieces(estimates, paths, grid, factor):
             stop = piece.action == STOP
-            ended = Ends(*(column[piece.rows[stop]] for column in stopped))
+            ended = Ends._make(column[piece.rows[stop]] for column in stopped)
             ends.append(ended._replace(low=piece.low[stop], high=piece.high[stop]))
             going, action = piece.rows[~stop], piece.action[~stop]
             rows, run = paths.rows[going], paths.run[going]
