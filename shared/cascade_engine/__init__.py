@@ -59,9 +59,8 @@ from cascade_engine.estimators import (
     TextEstimator,
     TokenCostEstimator,
 )
-from cascade_engine.evaluation._drift_report import Drift, FeatureDrift
 from cascade_engine.evaluation.calibration import Reliability, measure_reliability
-from cascade_engine.evaluation.drift import drift
+from cascade_engine.evaluation.drift import Drift, FeatureDrift, drift
 from cascade_engine.evaluation.evaluate import evaluate
 from cascade_engine.evaluation.judge_report import judge_report
 from cascade_engine.evaluation.learning_curve import LearningCurve, LearningPoint, learning_curve

@@ -22,7 +22,12 @@ from cascade_engine import CascadeRouter
 from cascade_engine.estimators import CombinedEstimator, PoissonCostEstimator
 from cascade_engine.evaluation.bootstrap import Bootstrap, units_of
 from cascade_engine.evaluation.calibration import measure_reliability
-from cascade_engine.evaluation.curves import Played, Sample, budget_grid, stacked
+from cascade_engine.evaluation.curves import (
+    PolicyResults,
+    ResampledCurves,
+    budget_grid,
+    side_by_side,
+)
 from cascade_engine.strategies.frontier import coin
 from cascade_engine.tuning.simulation import Simulation
 
@@ -71,7 +76,7 @@ class Fitted:
         self.train = Side(self.router, study.train, *crossed)
         self.test = Side(self.router, study.test, *fresh)
 
-    def play(self, strategy: str) -> Played:
+    def play(self, strategy: str) -> PolicyResults:
         """A strategy of the library at many budgets, on the test queries.
 
         As `CascadeRouter.replayer` plays it, but all strategies share what is believed.
@@ -84,9 +89,9 @@ class Fitted:
         for budget in budget_grid(data.cost.mean(axis=0), _BUDGETS):
             policy = frontier.at(max(budget, float(frontier.cost[0])))
             outcomes.append(game.play(np.array([policy.lam(toss) for toss in tosses])))
-        return stacked(outcomes, len(data))
+        return side_by_side(outcomes, len(data))
 
-    def rivals(self, *, emulated: bool = True) -> dict[str, Played]:
+    def rivals(self, *, emulated: bool = True) -> dict[str, PolicyResults]:
         """Rivals tuned on the same training estimates, on the test queries."""
         found = {}
         if emulated:
@@ -102,14 +107,14 @@ class Fitted:
             found[name] = play_chains(best_chains(tuned, self.train), self.test)
         return found
 
-    def ceilings(self) -> dict[str, Played]:
+    def ceilings(self) -> dict[str, PolicyResults]:
         """What knows the test queries' answers: no policy, but bounds on policies."""
         chosen = best_chains(catalogue(self.test, 3), self.test)
         return {ORACLE: play_oracle(self.test), HINDSIGHT: play_chains(chosen, self.test)}
 
 
 def policies(
-    plays: dict[str, Played], study: Study, *, replications: int = 1_000
+    plays: dict[str, PolicyResults], study: Study, *, replications: int = 1_000
 ) -> dict[str, dict]:
     """Areas, qualities and parity of each curve, with 95% intervals over the test queries.
 
@@ -120,7 +125,7 @@ def policies(
         `at`: qualities at `Study.costs`.
     """
     bootstrap = Bootstrap(units_of(study.test), replications=replications)
-    sample = Sample(plays, study.test, bootstrap)
+    sample = ResampledCurves(plays, study.test, bootstrap)
     best_cost = sample.cost[:, sample.best]
     found = {}
     for name in plays:

@@ -15,7 +15,7 @@ from emulation import Emulation, fit_emulation, sobol_points
 from reference import Played as Decided
 from simulated import Estimates, Pool, Split
 
-from cascade_engine.evaluation.curves import Played
+from cascade_engine.evaluation.curves import PolicyResults
 from cascade_engine.tuning.beliefs import EstimatedBeliefs
 
 if TYPE_CHECKING:
@@ -159,17 +159,17 @@ def best_chains(found: Catalogue, side: Side) -> list[Chain]:
     return list(dict.fromkeys(found.best(lam) for lam in side.lambdas[::-1]))
 
 
-def play_chains(chains: Iterable[Chain], side: Side) -> Played:
+def play_chains(chains: Iterable[Chain], side: Side) -> PolicyResults:
     """Their curve."""
     return _stacked(chain.play(side) for chain in chains)
 
 
-def _stacked(columns: Iterable[tuple[np.ndarray, np.ndarray]]) -> Played:
+def _stacked(columns: Iterable[tuple[np.ndarray, np.ndarray]]) -> PolicyResults:
     cost, quality = zip(*columns, strict=True)
-    return Played(np.column_stack(cost), np.column_stack(quality))
+    return PolicyResults(np.column_stack(cost), np.column_stack(quality))
 
 
-def play_oracle(side: Side) -> Played:
+def play_oracle(side: Side) -> PolicyResults:
     """Who knows all answers beforehand, and runs the one model that is best at each lambda."""
     true, rows = side.data, np.arange(len(side.data))
 
@@ -186,7 +186,9 @@ def reference_depth(models: int) -> int:
     return _DEPTH if models <= _MANY else _SHALLOW
 
 
-def play_reference(train: Side, test: Side, budgets: Sequence[float], seed: int = 0) -> Played:
+def play_reference(
+    train: Side, test: Side, budgets: Sequence[float], seed: int = 0
+) -> PolicyResults:
     """The paper's code, emulated, with its search for lambda on the training queries."""
     k = len(train.data.models)
     after = _alone(train)

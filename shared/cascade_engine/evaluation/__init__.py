@@ -6,10 +6,9 @@ whether fresh queries still look like those of the fit. Whatever is measured com
 (`bootstrap`).
 """
 
-from cascade_engine.evaluation._drift_report import Drift, FeatureDrift
 from cascade_engine.evaluation.bootstrap import Interval
 from cascade_engine.evaluation.calibration import Reliability, measure_reliability
-from cascade_engine.evaluation.drift import drift
+from cascade_engine.evaluation.drift import Drift, FeatureDrift, drift
 from cascade_engine.evaluation.evaluate import evaluate
 from cascade_engine.evaluation.judge_report import JudgedModel, JudgeReport, judge_report
 from cascade_engine.evaluation.learning_curve import LearningCurve, LearningPoint, learning_curve

@@ -1,4 +1,4 @@
-"""Intervals for what was measured on some queries: the queries are drawn anew, many times."""
+"""Intervals by the bootstrap: what was measured on queries is measured on resamples of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray, IntArray
     from cascade_engine.data.dataset import CascadeDataset
 
-__all__ = ["Bootstrap", "Interval", "folded", "units_of"]
+__all__ = ["Bootstrap", "Interval", "units_of"]
 
 #: The most numbers in an array of resamples x queries while means are taken.
 _CHUNK = 2_000_000
@@ -24,7 +24,7 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A measured value, and between what bounds resamples of the queries put it.
+    """A measured value, with the bounds that resamples of the queries put on it.
 
     Attributes:
         value: as measured on the queries themselves; None where there is no such value.
@@ -38,7 +38,7 @@ class Interval:
 
     @property
     def is_above_zero(self) -> bool:
-        """Whether even the lower bound is."""
+        """Whether even the lower bound is above zero."""
         return self.low is not None and self.low > 0
 
     def to_dict(self) -> dict[str, float | None]:
@@ -56,20 +56,24 @@ class Interval:
 
 
 class Bootstrap:
-    """Resamples of n queries, with replacement; the same ones for whatever is asked of them.
+    """Resamples of n queries, with replacement.
 
-    All that is measured is measured in the same resamples, so that differences are paired: what is
-    easy or hard for all policies cancels out. Queries that belong together, of one text or one
-    group of the data, are drawn together: they are no two pieces of evidence. Intervals are
+    Everything is measured in the same resamples, so that differences are paired: queries that are
+    easy or hard for all policies cancel out. Queries that belong together, of one text or one group
+    of the data, are drawn together, for they are not two pieces of evidence. Intervals are
     percentiles (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). They
-    tell of the held-out queries at hand being these and not others; the fit they take as it is.
+    cover the chance in which queries were held out, and not the chance in the fit.
 
     Args:
-        units: for each of the n queries the number of what is drawn as a whole, shape (n,).
-        replications: how many resamples are drawn.
+        units: for each of the n queries the number of the unit that it is drawn with, shape (n,).
+        replications: number of resamples.
         seed: of the draws.
         level: of the intervals, between 0 and 1.
-        widened: by what factor intervals are wider than the resamples say; see `folded`.
+        folds: number of folds in which the queries were judged, each by a fit on the other folds;
+            None where one fit judged them all. Folds share most of their fitting queries, and each
+            is fitted on the others' test queries, so they are no independent trials. The variance
+            grows by 1 + folds x test / train (Nadeau and Bengio, Inference for the Generalization
+            Error, Machine Learning 52, 2003).
 
     Raises:
         ConfigurationError: no replications, or a level outside (0, 1).
@@ -82,7 +86,7 @@ class Bootstrap:
         replications: int = 1000,
         seed: int = 0,
         level: float = 0.95,
-        widened: float = 1.0,
+        folds: int | None = None,
     ) -> None:
         if not is_whole(replications) or replications < 1:
             raise ConfigurationError(
@@ -91,11 +95,11 @@ class Bootstrap:
         if not is_number(level) or not 0 < level < 1:
             raise ConfigurationError(f"level must lie between 0 and 1, as 0.95 does, not {level!r}")
         self.level = level
-        self._widened = widened
+        self._width = 1.0 if folds is None else math.sqrt(1 + folds / (folds - 1))
         self._units = units
         count = int(units.max()) + 1
         rng = generator(seed)
-        # How often each is drawn is a small number: half the room that weights would take.
+        # How often a unit is drawn is a small number: half the memory that weights would take.
         self._counts = np.ones((1 + replications, count), dtype=np.uint32)
         for row in self._counts[1:]:
             row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
@@ -110,17 +114,22 @@ class Bootstrap:
         return np.concatenate([self._counts[i : i + step] @ totals for i in starts])
 
     def means(self, table: FloatArray) -> FloatArray:
-        """Means over the queries, (n, p) to (1 + replications, p): of all of them, then resamples.
+        """Means over the queries, then over each resample: (n, p) to (1 + replications, p).
 
-        What makes a statistic of the rows makes its interval too; see `interval`.
+        A statistic computed from each of these rows gets its interval from `interval`.
         """
         return self._sums(table) / self._sizes
 
     def interval(self, values: FloatArray) -> Interval:
-        """The interval of a statistic: its value, then that in every resample; (1 + r,).
+        """The interval of a statistic.
 
-        Infinity and NaN say that there is none; where they reach into the outer percentiles the
-        bound there is None. So are both where all queries are one unit: nothing varies.
+        Args:
+            values: the statistic of all queries, then of each resample, shape (1 + replications,).
+                Infinity and NaN say that there is none.
+
+        Returns:
+            The interval. A bound is None where the resamples without the statistic reach into its
+            percentile, and both are None where all queries are one unit, for nothing varies.
         """
         value = float(values[0]) if np.isfinite(values[0]) else None
         if self._counts.shape[1] == 1:
@@ -128,26 +137,16 @@ class Bootstrap:
         tail = (1 - self.level) / 2
         drawn = np.sort(np.where(np.isnan(values[1:]), np.inf, values[1:]))
         if value is not None:
-            drawn = value + self._widened * (drawn - value)
+            drawn = value + self._width * (drawn - value)
         last = len(drawn) - 1
         low, high = drawn[math.floor(tail * last)], drawn[math.ceil((1 - tail) * last)]
         return Interval(value, *(float(x) if np.isfinite(x) else None for x in (low, high)))
 
 
-def folded(folds: int) -> float:
-    """By what factor an interval is wider where queries were judged fold by fold.
-
-    Folds share most of their fitting queries, and each is fitted on the others' test queries: they
-    are no independent trials. The variance grows by 1 + folds x test / train (Nadeau and Bengio,
-    Inference for the Generalization Error, Machine Learning 52, 2003).
-    """
-    return math.sqrt(1 + folds / (folds - 1))
-
-
 def units_of(data: CascadeDataset) -> IntArray:
-    """For each query the number of its cluster, shape (n,): those of one text or group are one."""
-    found = clusters([query.text for query in data.queries], getattr(data, "groups", None))
+    """For each query the number of its unit, shape (n,): queries of one text or group are one."""
+    members = clusters([query.text for query in data.queries], getattr(data, "groups", None))
     units = np.empty(len(data), dtype=np.intp)
-    for number, rows in enumerate(found):
+    for number, rows in enumerate(members):
         units[rows] = number
     return units

@@ -1,4 +1,4 @@
-"""Whether estimates of quality come true: reliability diagrams and what sums them up."""
+"""Whether estimates of quality come true: reliability diagrams and their summary numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cascade_engine.estimators import QualityEstimator
     from cascade_engine.tuning.simulation import Outcome
 
-__all__ = ["Believed", "Reliability", "measure_reliability"]
+__all__ = ["Calibration", "Reliability", "measure_reliability"]
 
 Stage = Literal["before", "after", "returned"]
 
@@ -30,21 +30,21 @@ class Reliability:
     The bins hold equally many estimates each; equal estimates share a bin.
 
     Attributes:
-        estimates: how many were compared.
+        estimates: number of estimates.
         estimate: mean estimate in each bin, rising, shape (b,).
         quality: mean quality in each bin, shape (b,).
         count: estimates in each bin, shape (b,).
         ece: expected calibration error, the mean over the estimates of |estimate - quality| by
             bins (Naeini et al., AAAI 2015).
-        ece_by_chance: what `ece` would be on so few queries were every bin right on average: it
-            is never 0.
+        ece_by_chance: what `ece` would be on so few queries if every bin were right on average;
+            it is never 0.
         brier: mean squared difference of estimate and quality.
         roc_auc: probability that a good answer is estimated above a bad one, ties counting half.
             An answer of quality 0.7 counts as good with weight 0.7 and as bad with 0.3. None where
             all are good, or all are bad.
-        stage: "before" any answer; "after" the model's own answer; "returned", for the answers
-            that the router returned, once it had stopped.
-        model: whose answers; None for all together.
+        stage: when the estimates were made: "before" any answer; "after" the model's own answer;
+            "returned", of the answers that a router returned, once it had stopped.
+        model: the model that was estimated; None for all together.
     """
 
     estimates: int
@@ -76,6 +76,18 @@ class Reliability:
             ],
         }
 
+    def cells(self) -> tuple[str, ...]:
+        """Stage, model, number and measures, as words for a table."""
+        return (
+            self.stage or "",
+            self.model or "all",
+            str(self.estimates),
+            f"{self.ece:.3f}",
+            f"{self.ece_by_chance:.3f}",
+            f"{self.brier:.3f}",
+            "-" if self.roc_auc is None else f"{self.roc_auc:.3f}",
+        )
+
 
 def measure_reliability(
     estimate: object,
@@ -85,17 +97,17 @@ def measure_reliability(
     stage: Stage | None = None,
     model: str | None = None,
 ) -> Reliability:
-    """Compares estimates with the quality that came out.
+    """Compares estimates with the actual quality.
 
     Args:
-        estimate: what was expected, m numbers.
-        quality: what came out, m numbers in [0, 1].
-        bins: how many at most.
-        stage: goes into the record.
-        model: goes into the record.
+        estimate: expected qualities, m numbers.
+        quality: actual qualities, m numbers in [0, 1].
+        bins: the most bins.
+        stage: for `Reliability.stage`.
+        model: for `Reliability.model`.
 
     Raises:
-        DataError: not as many of both, none at all, one that is not finite, or a quality outside
+        DataError: there are no numbers or not m of both, one is not finite, or a quality is outside
             [0, 1].
         ConfigurationError: fewer than one bin.
     """
@@ -108,19 +120,20 @@ def measure_reliability(
     true = check_table("quality", [quality], (1, count))[0]
     if true.min() < 0 or true.max() > 1:
         raise DataError(f"quality runs from {true.min():g} to {true.max():g}: rescale it to [0, 1]")
-    which = _bins(expected, bins)
-    size = np.bincount(which).astype(float)
-    mean, came = (np.bincount(which, values) / size for values in (expected, true))
+    bin_of = _bins(expected, bins)
+    size = np.bincount(bin_of).astype(float)
+    mean, actual = (np.bincount(bin_of, values) / size for values in (expected, true))
     error = true - expected
-    # The variance of a bin's mean error: what is left of its square once the bias is taken out.
-    spread = np.bincount(which, error**2) / size - (came - mean) ** 2
+    # The variance of the errors in a bin. Were the bin right on average, its mean error would be
+    # about normal with that variance over `size`, and E|x| = sqrt(2 / pi) sd of a normal x.
+    spread = np.bincount(bin_of, error**2) / size - (actual - mean) ** 2
     chance = np.sqrt(2 / np.pi * np.maximum(spread, 0.0) / size)
     return Reliability(
         estimates=count,
         estimate=mean,
-        quality=came,
+        quality=actual,
         count=size,
-        ece=float((size * np.abs(mean - came)).sum() / count),
+        ece=float((size * np.abs(mean - actual)).sum() / count),
         ece_by_chance=float((size * chance).sum() / count),
         brier=float((error**2).mean()),
         roc_auc=_roc_auc(expected, true),
@@ -130,7 +143,7 @@ def measure_reliability(
 
 
 def _bins(values: FloatArray, count: int) -> np.ndarray[Any, Any]:
-    """The number of each value's bin; of bins that ties leave empty there is no number."""
+    """The number of each value's bin; bins that ties leave empty are not counted."""
     edges = np.quantile(values, np.linspace(0, 1, count + 1)[1:-1])
     return np.asarray(np.unique(np.searchsorted(edges, values, "left"), return_inverse=True)[1])
 
@@ -146,8 +159,8 @@ def _roc_auc(estimate: FloatArray, quality: FloatArray) -> float | None:
     return float((up * below).sum() / (up.sum() * down.sum()))
 
 
-class Believed:
-    """What an estimator says of held-out data, and how it came true.
+class Calibration:
+    """How an estimator's estimates of held-out data came true.
 
     Args:
         estimator: fitted, on other data.
@@ -174,9 +187,9 @@ class Believed:
 
     def returned(self, outcome: Outcome) -> Reliability:
         """How a router's estimates of the answers that it returned came true."""
-        every = self._estimate(outcome.run)
-        estimate = every[np.arange(len(every)), outcome.chosen]
-        return measure_reliability(estimate, outcome.quality, stage="returned")
+        estimates = self._estimate(outcome.run)
+        returned = estimates[np.arange(len(estimates)), outcome.chosen]
+        return measure_reliability(returned, outcome.quality, stage="returned")
 
 
 def _by_model(stage: Stage, estimate: FloatArray, data: CascadeDataset) -> Iterator[Reliability]:

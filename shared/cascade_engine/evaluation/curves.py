@@ -1,4 +1,4 @@
-"""Cost-quality curves of what was played on held-out queries, and what is read off them."""
+"""Cost-quality curves on held-out queries: their area, their quality at a cost, their parity."""
 
 from __future__ import annotations
 
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
     from cascade_engine.routing.router import CascadeRouter
     from cascade_engine.tuning.simulation import Outcome
 
-__all__ = ["Line", "Played", "Sample", "budget_grid", "mixing_corners", "play", "stacked"]
+__all__ = [
+    "MIXING",
+    "Curve",
+    "PolicyResults",
+    "ResampledCurves",
+    "budget_grid",
+    "mixing_corners",
+    "play",
+    "side_by_side",
+]
+
+#: Name of the curve of random mixing among single models; no router or strategy can have it.
+MIXING = ""
 
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """What p policies did on n queries, by rising budget.
+class PolicyResults:
+    """What p policies, by rising budget, did on n queries.
 
     Attributes:
         cost: of each query, shape (n, p).
@@ -36,12 +48,16 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One curve in r samples: straight between points of rising cost, arrays of shape (r, s).
+class Curve:
+    """One curve in r samples: straight lines between points of rising cost.
 
-    Straight is fair: a mixture at random of the two policies is there to be had. No upper hull is
-    taken, for that would pick by hindsight the points that were lucky on these queries. Past its
-    dearest point a curve holds its last quality: there is no need to spend the rest.
+    Straight lines are fair, because mixing the two policies at random gives any point between them.
+    No upper hull is taken, for that would pick by hindsight the points that were lucky on these
+    queries. Past its dearest point a curve keeps its last quality: nobody has to spend the rest.
+
+    Attributes:
+        cost: of the s points, shape (r, s).
+        quality: of the s points, shape (r, s).
     """
 
     cost: FloatArray
@@ -50,14 +66,14 @@ class Line:
     @classmethod
     def through(
         cls, cost: FloatArray, quality: FloatArray, start: tuple[FloatArray, FloatArray]
-    ) -> Line:
-        """The curve through points in any order, from `start` on where they all cost more.
+    ) -> Curve:
+        """The curve through points in any order; where all cost more than `start`, from there on.
 
         Args:
-            cost: mean costs, shape (r, p); of points that cost the same the last holds.
+            cost: mean costs, shape (r, p); of points that cost the same the last counts.
             quality: mean qualities, shape (r, p).
-            start: cost and quality of the cheapest model alone, shape (r,): whoever has the
-                router's policies has that one too.
+            start: cost and quality of the cheapest model alone, each of shape (r,): whoever can use
+                the router can use that model too.
         """
         order = np.argsort(cost, axis=1, kind="stable")
         x, y = np.take_along_axis(cost, order, axis=1), np.take_along_axis(quality, order, axis=1)
@@ -76,7 +92,7 @@ class Line:
         return np.asarray(y + np.clip(share, 0.0, 1.0) * rise)
 
     def area(self, low: FloatArray, high: FloatArray) -> FloatArray:
-        """Mean quality over the costs between two, shape (r,); where they are one, the quality."""
+        """Mean quality over the costs from `low` to `high`, shape (r,); if equal, quality there."""
         first, last = np.minimum(low, self.cost[:, 0]), np.maximum(high, self.cost[:, -1])
         x = np.column_stack([first, self.cost, last])
         y = np.column_stack([self.quality[:, :1], self.quality, self.quality[:, -1:]])
@@ -89,7 +105,7 @@ class Line:
         return np.where(range_ > 0, whole, self.at(low))
 
     def reaches(self, quality: FloatArray) -> FloatArray:
-        """The lowest cost of that quality, shape (r,); infinity where the curve never has it."""
+        """The lowest cost of a quality, shape (r,); infinity where the curve never reaches it."""
         there = self.quality >= quality[:, None] - _ROUNDING
         rows, first = np.arange(len(quality)), there.argmax(axis=1)
         before = np.maximum(first - 1, 0)
@@ -100,67 +116,73 @@ class Line:
         return np.where(there.any(axis=1), cost, np.inf)
 
 
-class Sample:
-    """Curves on the same held-out queries, in those and in resamples of them.
+class ResampledCurves:
+    """Curves on held-out queries, and on resamples of them.
 
-    What is read off has shape (1 + replications,), the queries themselves first;
-    `interval` sums it up.
+    Every measure has shape (1 + replications,), the queries themselves first; `interval` turns it
+    into an interval.
 
     Args:
-        plays: what was played, by name.
-        data: the queries.
+        results: the policies of each curve, by the curve's name.
+        data: the queries, with the answers of k models.
         bootstrap: the resamples.
+
+    Attributes:
+        cost: mean cost of each model, shape (1 + replications, k).
+        quality: mean quality of each model, shape (1 + replications, k).
+        low: mean cost of the cheapest model, shape (1 + replications,).
+        high: mean cost of the dearest model, shape (1 + replications,).
+        best: column of the best model on the queries themselves, of equals the cheapest.
     """
 
     def __init__(
-        self, plays: Mapping[str, Played], data: CascadeDataset, bootstrap: Bootstrap
+        self, results: Mapping[str, PolicyResults], data: CascadeDataset, bootstrap: Bootstrap
     ) -> None:
-        self._plays = plays
+        self._results = results
         self._bootstrap = bootstrap
-        self._lines: dict[str, Line] = {}
+        self._curves: dict[str, Curve] = {}
         self.cost, self.quality = bootstrap.means(data.cost), bootstrap.means(data.quality)
         self.low, self.high = self.cost.min(axis=1), self.cost.max(axis=1)
         cheapest = np.lexsort((-self.quality[0], self.cost[0]))[0]
         self._start = self.cost[:, cheapest], self.quality[:, cheapest]
-        #: Column of the best model, the cheapest of equals: not drawn anew with the queries.
         self.best = int(np.lexsort((self.cost[0], -self.quality[0]))[0])
 
     def interval(self, values: FloatArray) -> Interval:
-        """Value and bounds of what was read off."""
+        """Value and bounds of a measure; see `Bootstrap.interval`."""
         return self._bootstrap.interval(values)
 
     def means(self, table: FloatArray) -> FloatArray:
         """Means over the queries; see `Bootstrap.means`."""
         return self._bootstrap.means(table)
 
-    def line(self, name: str) -> Line | None:
-        """A curve; None where nothing was played under that name."""
-        played = self._plays[name]
-        if not played.cost.shape[1]:
+    def curve(self, name: str) -> Curve | None:
+        """A curve; None where it has no policies."""
+        results = self._results[name]
+        if not results.cost.shape[1]:
             return None
-        if name not in self._lines:
-            cost, quality = self.means(played.cost), self.means(played.quality)
-            self._lines[name] = Line.through(cost, quality, self._start)
-        return self._lines[name]
+        if name not in self._curves:
+            cost, quality = self.means(results.cost), self.means(results.quality)
+            self._curves[name] = Curve.through(cost, quality, self._start)
+        return self._curves[name]
 
     def area(self, name: str) -> FloatArray:
         """Mean quality over costs from the cheapest to the dearest model's; NaN without a curve."""
-        line = self.line(name)
-        return self._nothing() if line is None else line.area(self.low, self.high)
+        curve = self.curve(name)
+        return self._nothing() if curve is None else curve.area(self.low, self.high)
 
     def at(self, name: str, cost: FloatArray) -> FloatArray:
         """Quality at a cost; NaN where even the curve's beginning costs more."""
-        line = self.line(name)
-        if line is None or cost[0] < line.cost[0, 0] * (1 - _ROUNDING):
+        curve = self.curve(name)
+        if curve is None or cost[0] < curve.cost[0, 0] * (1 - _ROUNDING):
             return self._nothing()
-        return line.at(cost)
+        return curve.at(cost)
 
     def parity(self, name: str) -> FloatArray:
         """The lowest cost of the best model's quality, as a share of what that model costs."""
-        line = self.line(name)
-        if line is None:
+        curve = self.curve(name)
+        if curve is None:
             return self._nothing()
-        cost, own = line.reaches(self.quality[:, self.best]), self.cost[:, self.best]
+        cost, own = curve.reaches(self.quality[:, self.best]), self.cost[:, self.best]
         # Where the best model is free, what matches it for free costs the same.
         return np.where(
             own > 0, cost / np.where(own > 0, own, 1.0), np.where(cost > 0, np.inf, 1.0)
@@ -171,9 +193,9 @@ class Sample:
 
 
 def mixing_corners(cost: FloatArray, quality: FloatArray) -> IntArray:
-    """The models on the upper hull of mean cost and quality, cheapest first.
+    """The columns of the models on the upper hull of mean cost and quality, cheapest first.
 
-    Random mixing of neighbours is the best that can be done without looking at the queries.
+    To mix neighbours on it at random is the best policy that does not look at the queries.
 
     Args:
         cost: mean cost of each model, shape (k,).
@@ -197,10 +219,10 @@ def _below(cost: FloatArray, quality: FloatArray, pair: Sequence[int], new: int)
 
 
 def budget_grid(mean_costs: FloatArray, count: int) -> list[float]:
-    """Budgets from the cheapest to the dearest model's mean cost, and last one without limit.
+    """Budgets from the cheapest to the dearest model's mean cost, evenly spaced in logarithms.
 
-    Evenly spaced in logarithms. Without the last a curve could end just short of the best policy,
-    for on other queries a budget is met only about.
+    The last one is infinite. Without it a curve could end just short of the best policy, because
+    on other queries a budget is met only approximately.
     """
     dearest = float(mean_costs.max())
     if dearest <= 0:
@@ -209,17 +231,17 @@ def budget_grid(mean_costs: FloatArray, count: int) -> list[float]:
     return [*map(float, np.unique(np.geomspace(floor, dearest, count))), math.inf]
 
 
-def play(router: CascadeRouter, data: CascadeDataset, budgets: Sequence[float]) -> Played:
+def play(router: CascadeRouter, data: CascadeDataset, budgets: Sequence[float]) -> PolicyResults:
     """A fitted router at several budgets; at those below its cheapest policy, that policy."""
     replay, least = router.replayer(data), float(router.frontier_.cost[0])
-    return stacked([replay(max(budget, least)) for budget in budgets], len(data))
+    return side_by_side([replay(max(budget, least)) for budget in budgets], len(data))
 
 
-def stacked(outcomes: Sequence[Outcome], queries: int) -> Played:
+def side_by_side(outcomes: Sequence[Outcome], queries: int) -> PolicyResults:
     """Outcomes on the same queries, side by side; there may be none."""
     if not outcomes:
-        return Played(np.empty((queries, 0)), np.empty((queries, 0)))
-    return Played(
+        return PolicyResults(np.empty((queries, 0)), np.empty((queries, 0)))
+    return PolicyResults(
         np.column_stack([outcome.cost for outcome in outcomes]),
         np.column_stack([outcome.quality for outcome in outcomes]),
     )

@@ -1,9 +1,10 @@
-"""Whether fresh queries still look like those a router was fitted on."""
+"""Drift: whether fresh queries still look like those that a router was fitted on."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from cascade_engine.core.trace import Trace
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.data.traces.trace_line import LoggedTrace
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
-from cascade_engine.evaluation._drift_report import Drift, FeatureDrift
+from cascade_engine.evaluation.tables import in_columns, plain_fields
 from cascade_engine.evaluation.two_samples import holm, ks, psi, two_means, two_proportions
 from cascade_engine.routing.fit_summary import (
     ESTIMATE,
@@ -34,48 +35,133 @@ if TYPE_CHECKING:
     from cascade_engine.routing.fit_summary import Readings
     from cascade_engine.routing.router import CascadeRouter
 
-__all__ = ["drift"]
+__all__ = ["Drift", "FeatureDrift", "drift"]
 
-#: Readings of a feature below which nothing is said of it.
+#: With fewer readings than this, on either side, a feature is not compared.
 _LEAST = 20
+
+#: What can be compared with fitting data.
+Item: TypeAlias = Trace | LoggedTrace | Query | str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """One feature of fresh queries against that of the fitting data.
+
+    Attributes:
+        name: of the feature.
+        reference: number of readings in the fitting data.
+        fresh: number of readings in fresh queries.
+        rise: fresh mean less the reference's, in standard deviations of the reference; 0 where
+            these are 0.
+        psi: population stability index over ten bins with equally many reference readings: by
+            custom, below 0.1 little has changed, and above 0.25 much. For estimates the square of
+            `rise`, which is the index of two normal distributions that far apart.
+        p_value: of the two-sample Kolmogorov-Smirnov test; for shares of the test of two
+            proportions, for estimates of the test of two means. Not adjusted.
+        adjusted: the p-value adjusted for the number of features (Holm).
+        moved: whether the change is both significant and large.
+    """
+
+    name: str
+    reference: int
+    fresh: int
+    rise: float
+    psi: float
+    p_value: float
+    adjusted: float
+    moved: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return plain_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The result of `drift`.
+
+    Attributes:
+        features: all that were compared, those that moved most first.
+        queries: number of fresh queries.
+        verdict: the result in words.
+    """
+
+    features: tuple[FeatureDrift, ...]
+    queries: int
+    verdict: str
+
+    @property
+    def drifted(self) -> bool:
+        """Whether any feature moved."""
+        return bool(self.moved)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Names of the features that moved."""
+        return tuple(feature.name for feature in self.features if feature.moved)
+
+    def table(self) -> str:
+        """A line for each feature."""
+        rows = [
+            (
+                f.name,
+                str(f.reference),
+                str(f.fresh),
+                f"{f.rise:+.2f}",
+                f"{f.psi:.3f}",
+                f"{f.adjusted:.2g}",
+                "moved" if f.moved else "",
+            )
+            for f in self.features
+        ]
+        return in_columns([("feature", "fitted", "fresh", "rise", "PSI", "p", ""), *rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return {"drifted": self.drifted, **plain_fields(self)}
+
+    def __str__(self) -> str:
+        return self.verdict
 
 
 def drift(
     router: CascadeRouter,
-    fresh: Sequence[Trace | LoggedTrace | Query | str] | CascadeDataset,
+    fresh: Sequence[Item] | CascadeDataset,
     *,
     reference: FittingSummary | CascadeDataset | None = None,
     alpha: float = 0.01,
     least_psi: float = 0.1,
 ) -> Drift:
-    """Compares fresh queries, and what came of them, with the fitting data. No labels are needed.
+    """Compares fresh queries, and their traces, with the fitting data. No labels are needed.
 
-    Of every query: its length, its wording, and the estimates before any answer. Of traces also
-    how often each model ran, how long, sure and dear its answers were, and the estimates of those
-    returned; only of traces without a failure and by the policy of the reference, for another
-    strategy or budget picks other queries for each model. (A cap on a query's cost, or models
-    that were ruled out, do so too, and a trace does not tell: leave such traces out.)
+    Of every query it compares the length, the wording, and the estimates before any answer. Of
+    traces it also compares how often each model ran; how long, certain and dear its answers were;
+    and the estimates of those returned. It does so only for traces without a failure and by the
+    policy of the reference, because another strategy or budget picks other queries for each model.
+    (So do a cap on a query's cost and `only=`, which a trace does not show: leave such traces out.)
 
     A feature has moved if the change is significant once all tests are counted, *and* large: with
     many queries the least difference is significant, and with few a large one is chance.
 
     Args:
         router: fitted.
-        fresh: traces, as they are or as `read_traces` read them, or queries; each once, for
-            repeated ones count as many. None that the router was fitted on: their wording is more
-            usual than that of any other, and would be taken for drift. Of traces logged without
-            texts wording is not compared, and estimates before any answer are those that the trace
-            recorded.
-        reference: what `CascadeRouter.summarize` made of the fitting data, or that data itself. By
-            default the router's own `summary_`, where it has one.
+        fresh: traces, as sessions return them or as `read_traces` reads them, or queries; each
+            once, for repeated ones count as many. None may be among those that the router was
+            fitted on: their wording is more usual than that of any other, which would look like
+            drift. For traces logged without texts, wording is not compared, and the estimates
+            before any answer are those that the trace recorded.
+        reference: the summary of the fitting data by `CascadeRouter.summarize`, or that data
+            itself. By default the router's own `summary_`, where it has one.
         alpha: probability of any false alarm where nothing has changed.
         least_psi: population stability index from which a change is large.
 
     Raises:
-        NotFittedError: the router has not been fitted, or has no summary and none is given.
-        DataError: fewer than 20 fresh queries, one string for a list of them, or a reference or
-            textless traces of other models.
-        ConfigurationError: a level outside (0, 1), or a negative index.
+        NotFittedError: the router has not been fitted, or has no summary and there is no
+            `reference`.
+        DataError: there are fewer than 20 fresh queries, or one string in place of a list, or the
+            reference or the textless traces are of other models.
+        ConfigurationError: `alpha` is outside (0, 1), or `least_psi` is negative.
     """
     if not is_number(alpha) or not 0 < alpha < 1:
         raise ConfigurationError(f"alpha must lie between 0 and 1, as 0.01 does, not {alpha!r}")
@@ -97,42 +183,38 @@ def drift(
         if min(len(values), summary.counts.get(name, 0)) >= _LEAST
     ]
     tested = [_compared(summary, name, np.asarray(readings[name])) for name in names]
-    adjusted = holm(np.array([one.p_value for one in tested]))
+    adjusted = holm(np.array([feature.p_value for feature in tested]))
     features = [
-        _judged(one, float(p), moved=bool(p < alpha and one.psi >= least_psi))
-        for one, p in zip(tested, adjusted, strict=True)
+        replace(feature, adjusted=float(p), moved=bool(p < alpha and feature.psi >= least_psi))
+        for feature, p in zip(tested, adjusted, strict=True)
     ]
     features.sort(key=lambda f: (not f.moved, -f.psi))
     return Drift(tuple(features), len(items), _verdict(features, len(items), summary))
 
 
 def _reference(
-    router: CascadeRouter, given: FittingSummary | CascadeDataset | None
+    router: CascadeRouter, reference: FittingSummary | CascadeDataset | None
 ) -> FittingSummary:
     if not router.is_fitted:
         raise NotFittedError("there is no fit to compare with: call fit first")
-    if isinstance(given, CascadeDataset):
-        return router.summarize(given)
-    found = getattr(router, "summary_", None) if given is None else given
-    if found is None:
+    if isinstance(reference, CascadeDataset):
+        return router.summarize(reference)
+    summary = getattr(router, "summary_", None) if reference is None else reference
+    if summary is None:
         raise NotFittedError(
-            "this router kept no summary of its fitting data: pass reference=router.summarize(data"
-            "), or the data itself"
+            "this router kept no summary of its fitting data: pass reference=router.summarize("
+            "data), or the data itself"
         )
-    if not isinstance(found, FittingSummary):
+    if not isinstance(summary, FittingSummary):
         raise ConfigurationError(
-            f"reference must be a FittingSummary or a CascadeDataset, not {type(found).__name__}"
+            f"reference must be a FittingSummary or a CascadeDataset, not {type(summary).__name__}"
         )
-    if found.models != router.models:
-        raise DataError(f"the reference is on {found.models}, the router on {router.models}")
-    return found
+    if summary.models != router.models:
+        raise DataError(f"the reference is on {summary.models}, the router on {router.models}")
+    return summary
 
 
-def _read(
-    router: CascadeRouter,
-    items: Sequence[Trace | LoggedTrace | Query | str],
-    summary: FittingSummary,
-) -> Readings:
+def _read(router: CascadeRouter, items: Sequence[Item], summary: FittingSummary) -> Readings:
     """Readings by feature, the same that a summary has."""
     readings: Readings = {}
 
@@ -140,13 +222,15 @@ def _read(
         for name, values in more.items():
             readings.setdefault(name, []).extend(values)
 
-    bare = [item for item in items if isinstance(item, LoggedTrace) and not item.has_texts]
-    told = [item for item in items if not (isinstance(item, LoggedTrace) and not item.has_texts)]
-    add({"wording": [_usualness(_query(item), summary) for item in told]})
-    for some, believed in ((told, _believed(router, told)), (bare, _recorded(router, bare))):
-        before, expected = believed
-        add(query_readings(router.models, [_query(item) for item in some], before))
-        for item, costs in zip(some, expected, strict=True):
+    textless = [item for item in items if isinstance(item, LoggedTrace) and not item.has_texts]
+    texts = [item for item in items if not isinstance(item, LoggedTrace) or item.has_texts]
+    add({"wording": [_usualness(_query(item), summary) for item in texts]})
+    for group, (before, expected) in (
+        (texts, _estimates(router, texts)),
+        (textless, _recorded_estimates(router, textless)),
+    ):
+        add(query_readings(router.models, [_query(item) for item in group], before))
+        for item, costs in zip(group, expected, strict=True):
             trace = item.trace if isinstance(item, LoggedTrace) else item
             if isinstance(trace, Trace) and _by_the_policy(trace, summary):
                 add(_read_trace(trace, router.models, costs))
@@ -157,10 +241,8 @@ def _usualness(query: Query, summary: FittingSummary) -> float:
     return usualness(trigrams(query.text), summary.trigrams, summary.queries, counted=False)
 
 
-def _believed(
-    router: CascadeRouter, items: Sequence[Trace | LoggedTrace | Query | str]
-) -> tuple[FloatArray, FloatArray]:
-    """Qualities and costs to be expected before any answer, each of shape (n, k)."""
+def _estimates(router: CascadeRouter, items: Sequence[Item]) -> tuple[FloatArray, FloatArray]:
+    """Expected qualities and costs before any answer, each of shape (n, k)."""
     queries = [_query(item) for item in items]
     nothing = np.zeros((len(queries), len(router.models)), dtype=bool)
     if not queries:
@@ -169,23 +251,26 @@ def _believed(
     return before, router.cost.predict(queries)
 
 
-def _recorded(router: CascadeRouter, items: Sequence[LoggedTrace]) -> tuple[FloatArray, FloatArray]:
-    """The same as the first decision of each has it, for want of texts."""
+def _recorded_estimates(
+    router: CascadeRouter, items: Sequence[LoggedTrace]
+) -> tuple[FloatArray, FloatArray]:
+    """The same from the first decision of each trace, for want of texts."""
+    models = router.models
     first = [item.trace.decisions[0] for item in items if item.trace.decisions]
-    if len(first) < len(items) or any(one.quality.keys() != set(router.models) for one in first):
+    if len(first) < len(items) or any(d.quality.keys() != set(models) for d in first):
         raise DataError(
             f"traces without texts can be compared only if they are of the router's own models, "
-            f"{router.models}, and something was decided in each"
+            f"{models}, and something was decided in each"
         )
-    quality = np.array([[one.quality[model] for model in router.models] for one in first])
-    cost = np.array([[one.cost[model] for model in router.models] for one in first], dtype=float)
-    advising = router._advising  # noqa: SLF001  what was added for advice is no part of a call
-    surcharge = 0.0 if advising is None else advising.surcharge(router.strategy)
-    shape = (len(items), len(router.models))
+    quality = np.array([[decision.quality[model] for model in models] for decision in first])
+    cost = np.array([[decision.cost[model] for model in models] for decision in first], dtype=float)
+    plan = router._advising  # noqa: SLF001  what was added for advice is no part of a call
+    surcharge = 0.0 if plan is None else plan.surcharge(router.strategy)
+    shape = (len(items), len(models))
     return quality.reshape(shape), cost.reshape(shape) - surcharge
 
 
-def _query(item: Trace | LoggedTrace | Query | str) -> Query:
+def _query(item: Item) -> Query:
     if isinstance(item, (Trace, LoggedTrace)):
         return item.query
     if isinstance(item, str):
@@ -236,12 +321,6 @@ def _compared(summary: FittingSummary, name: str, fresh: FloatArray) -> FeatureD
     else:
         index, p_value = psi(kept, fresh, sizes), ks(kept, fresh, sizes)
     return FeatureDrift(name, *sizes, rise, index, p_value, p_value, moved=False)
-
-
-def _judged(one: FeatureDrift, adjusted: float, *, moved: bool) -> FeatureDrift:
-    return FeatureDrift(
-        one.name, one.reference, one.fresh, one.rise, one.psi, one.p_value, adjusted, moved
-    )
 
 
 def _verdict(features: Sequence[FeatureDrift], fresh: int, summary: FittingSummary) -> str:

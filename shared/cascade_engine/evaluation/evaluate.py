@@ -1,6 +1,6 @@
-"""Comparing policies on held-out data: at one budget, over all budgets, and what they believe.
+"""Comparing policies on held-out data: at one budget, over all budgets, and by their estimates.
 
-What other benchmarks measure, and how it is measured here:
+The measures of other benchmarks, and ours:
 
 - RouteLLM (Ong et al., 2024) draws the share of queries sent to the strong model on the cost axis,
   and averages the share of the gap between two models that is recovered (APGR). `Evaluation.auc`
@@ -8,8 +8,8 @@ What other benchmarks measure, and how it is measured here:
   (auc - weak) / (strong - weak). Its CPT(100%), the share of strong calls that it takes to be as
   good as the strong model, is `Evaluation.parity` in money.
 - RouterBench (Hu et al., 2024) takes the area under the non-decreasing upper hull of the points
-  (AIQ), which picks by hindsight the points that were lucky on the test data. `auc` takes the
-  points as they come, and is the same otherwise.
+  (AIQ), which picks by hindsight the points that were lucky on the test data. `auc` takes all
+  points, and is the same otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import (
     ConfigurationError,
     DataError,
@@ -27,9 +26,16 @@ from cascade_engine.errors import (
     NotFittedError,
 )
 from cascade_engine.evaluation.bootstrap import Bootstrap, units_of
-from cascade_engine.evaluation.calibration import Believed
-from cascade_engine.evaluation.curves import Played, Sample, budget_grid, mixing_corners, stacked
-from cascade_engine.evaluation.result import MIXING, Comparison, Evaluation, Point
+from cascade_engine.evaluation.calibration import Calibration
+from cascade_engine.evaluation.curves import (
+    MIXING,
+    PolicyResults,
+    ResampledCurves,
+    budget_grid,
+    mixing_corners,
+    side_by_side,
+)
+from cascade_engine.evaluation.result import Evaluation, Point
 from cascade_engine.routing.router import CascadeRouter
 from cascade_engine.strategies.frontier import check_budget
 
@@ -37,9 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cascade_engine.core.arrays import FloatArray
+    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.tuning.simulation import Outcome
 
-__all__ = ["Comparison", "Evaluation", "Point", "beside_mixing", "evaluate"]
+__all__ = ["beside_mixing", "evaluate"]
 
 _BUDGETS = 33
 _SLACK = 1e-9
@@ -60,11 +67,11 @@ def evaluate(
     Args:
         routers: one fitted router, or several by name, on the models of the data.
         data: complete data that no router was fitted on.
-        budgets: of the curves; by default 33 from what the cheapest to what the dearest model
-            costs on average, evenly spaced on a logarithmic scale, and one without limit. A
-            router leaves out those that it cannot meet.
-        by: a label for each query, to tell who answered what; by default the data's groups.
-        replications: resamples of the queries behind each interval.
+        budgets: of the curves; by default 33 from the mean cost of the cheapest model to that of
+            the dearest, evenly spaced on a logarithmic scale, and one without limit. Each router
+            leaves out those that it cannot meet.
+        by: a label for each query, to see who answered which; by default the data's groups.
+        replications: number of resamples of the queries behind each interval.
         seed: of the resamples.
         level: of the intervals.
 
@@ -79,25 +86,25 @@ def evaluate(
     for budget in grid:
         check_budget(budget)
     bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
-    believed = {
-        _sees(router): Believed(router.quality, router.take_samples(data))
+    calibrations = {
+        _estimates_key(router): Calibration(router.quality, router.take_samples(data))
         for router in named.values()
     }
-    played, at_budget, curves, calibration, by_group = {}, [], {}, {}, {}
+    results, at_budget, curves, calibration, by_group = {}, [], {}, {}, {}
     for name, router in named.items():
         replay = router.replayer(data)
         own = replay(None)
         at_budget.append(_point(name, own, router.budget))
-        said = believed[_sees(router)]
-        calibration[name] = (*said.stages, said.returned(own))
+        estimates = calibrations[_estimates_key(router)]
+        calibration[name] = (*estimates.stages, estimates.returned(own))
         if labels:
             by_group[name] = _by_group(own, labels)
         least = float(router.frontier_.cost[0]) * (1 - _SLACK)
         outcomes = [(budget, replay(budget)) for budget in grid if budget >= least]
         curves[name] = tuple(_point(name, outcome, budget) for budget, outcome in outcomes)
-        played[name] = stacked([outcome for _, outcome in outcomes], len(data))
+        results[name] = side_by_side([outcome for _, outcome in outcomes], len(data))
     corners = mixing_corners(data.cost.mean(axis=0), data.quality.mean(axis=0))
-    played[MIXING] = Played(data.cost[:, corners], data.quality[:, corners])
+    results[MIXING] = PolicyResults(data.cost[:, corners], data.quality[:, corners])
     return Evaluation(
         models=data.models,
         queries=len(data),
@@ -107,20 +114,20 @@ def evaluate(
         calibration=calibration,
         by_group=by_group,
         level=level,
-        _sample=Sample(played, data, bootstrap),
+        _curves=ResampledCurves(results, data, bootstrap),
     )
 
 
-def _sees(router: CascadeRouter) -> tuple[Any, ...]:
-    """What a router's estimates depend on: routers that share it share what is believed."""
+def _estimates_key(router: CascadeRouter) -> tuple[Any, ...]:
+    """What a router's estimates depend on: routers with the same key share one `Calibration`."""
     return id(router.quality), tuple(sorted(router.samples.items()))
 
 
 def beside_mixing(router: CascadeRouter) -> dict[str, CascadeRouter]:
     """A fitted router, by its strategy's name, and random mixing tuned on the same data.
 
-    The router stands alone where it was loaded without that data, or where no mixture costs as
-    little as its budget: `Evaluation.over_mixing` compares it with mixing all the same.
+    The router is alone where it was loaded without that data, or where no mixture costs as little
+    as its budget; `Evaluation.over_mixing` compares it with mixing all the same.
     """
     own = {router.strategy.name: router}
     try:
@@ -139,23 +146,19 @@ def _named(
         raise ConfigurationError(
             f"routers must be a router, or a mapping of names to routers, not {routers!r:.80}"
         )
-    if not isinstance(data, CascadeDataset):
-        raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
     named = dict(routers)
     if not named:
         raise ConfigurationError("no routers given: pass at least one")
     for name, router in named.items():
-        _check_router(name, router, data)
+        if not name or not isinstance(name, str):
+            raise ConfigurationError(f"a router's name must be a non-empty string, not {name!r}")
+        if not isinstance(router, CascadeRouter):
+            raise ConfigurationError(f"router {name!r} must be a CascadeRouter, not {router!r:.80}")
+        try:
+            router.check_data(data)
+        except DataError as error:
+            raise DataError(f"router {name!r}: {error}") from None
     return named
-
-
-def _check_router(name: str, router: CascadeRouter, data: CascadeDataset) -> None:
-    if not name or not isinstance(name, str):
-        raise ConfigurationError(f"a router's name must be a non-empty string, not {name!r}")
-    if not isinstance(router, CascadeRouter):
-        raise ConfigurationError(f"router {name!r} must be a CascadeRouter, not {router!r:.80}")
-    if router.models != data.models:
-        raise DataError(f"router {name!r} is on {router.models}, the data on {data.models}")
 
 
 def _singles(data: CascadeDataset) -> tuple[Point, ...]:
@@ -187,7 +190,7 @@ def _measured(
 
 
 def _labels(by: Sequence[object] | None, data: CascadeDataset) -> list[str]:
-    """A label for each query; none at all where there are none."""
+    """A label for each query; an empty list where the data has none."""
     labels = data.groups if by is None else by
     if labels is None:
         return []
@@ -197,8 +200,8 @@ def _labels(by: Sequence[object] | None, data: CascadeDataset) -> list[str]:
 
 
 def _by_group(outcome: Outcome, labels: Sequence[str]) -> dict[str, FloatArray]:
-    """Who answered, label by label."""
-    names, which = np.unique(labels, return_inverse=True)
+    """For each label, the share of its queries that each model answered, shape (k,)."""
+    names, group = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), outcome.run.shape[1]))
-    np.add.at(counts, (which, outcome.chosen), 1)
+    np.add.at(counts, (group, outcome.chosen), 1)
     return dict(zip(names.tolist(), counts / counts.sum(axis=1, keepdims=True), strict=True))

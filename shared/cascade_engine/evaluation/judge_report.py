@@ -1,4 +1,4 @@
-"""How good a judge is, before it is trusted: measured on labelled answers."""
+"""How good a judge is, measured on labelled answers before a fit trusts it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cascade_engine.estimators.answer_signals import RecordedSignal
 from cascade_engine.estimators.combined import CombinedEstimator
 from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, units_of
 from cascade_engine.evaluation.calibration import Reliability, measure_reliability
+from cascade_engine.evaluation.tables import plain_fields
 from cascade_engine.routing.advisers import ChatJudge, with_signals
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["JudgeReport", "JudgedModel", "judge_report"]
 
-#: Distinct scores kept apart; beyond that neighbours are put together.
+#: The most bins of scores; with more distinct scores, neighbours share a bin.
 _BINS = 100
-_LEAST = 1e-6  # a probability is held to be no nearer to 0 or 1 when its logarithm is taken
+#: Probabilities keep this distance from 0 and 1 before their logarithm is taken.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,16 @@ class JudgedModel:
     """How well a judge tells the good answers of a model from the bad.
 
     Attributes:
-        model: whose answers; None for all together.
+        model: the model whose answers were judged; None for all together.
         judged: share of the answers that have a score.
         roc_auc: probability that a good answer is scored above a bad one, ties counting half: 0.5
             is no better than a coin. Its value is None where all are good, or all are bad.
-        accuracy: share judged rightly when answers from the best threshold upwards are taken for
-            good. The threshold is chosen on the same answers, which flatters it a little.
+        accuracy: share judged correctly if answers scored at or above the best threshold are taken
+            as good. The threshold is chosen on the same answers, which flatters it a little.
         threshold: that threshold.
-        guessing: share judged rightly by taking all for good, or all for bad.
-        calibration: the score taken for a probability, against what came out. A fit calibrates it
-            anew, so that a poor one is no reason against the judge.
+        guessing: share judged correctly by taking all answers as good, or all as bad.
+        calibration: the score taken as a probability, against the actual quality. A fit calibrates
+            it anew, so that a poor calibration is no reason against the judge.
     """
 
     model: str | None
@@ -50,18 +52,30 @@ class JudgedModel:
     guessing: float
     calibration: Reliability
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON-able values."""
+        return plain_fields(self)
+
+    def __str__(self) -> str:
+        name = "all answers" if self.model is None else self.model
+        return (
+            f"{name}: {self.judged:.0%} scored; ROC AUC {self.roc_auc:.2f}; {self.accuracy:.0%} "
+            f"judged rightly from {self.threshold:.2g} upwards, {self.guessing:.0%} by guessing; "
+            f"calibration error {self.calibration.ece:.2f}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeReport:
-    """What `judge_report` measured.
+    """The result of `judge_report`.
 
     Attributes:
-        judge: its name.
-        models: for each model, then for all together.
-        log_loss: of the estimates out of fold (in nats, per answer), with the judge.
-        log_loss_without: the same of all other signals.
-        gain: by how much the judge lowers it, and between what bounds.
-        cost: of one call, on average; None where none is recorded.
+        judge: name of the judge.
+        models: how it judges each model, then all together.
+        log_loss: mean log loss of the out-of-fold estimates with the judge, in nats per answer.
+        log_loss_without: the same without it, by all other signals.
+        gain: by how much the judge lowers the log loss.
+        cost: mean cost of one call; None where none is recorded.
     """
 
     judge: str
@@ -78,29 +92,12 @@ class JudgeReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON-able values."""
-        return {
-            "judge": self.judge,
-            "models": [
-                {
-                    "model": each.model,
-                    "judged": each.judged,
-                    "roc_auc": each.roc_auc.to_dict(),
-                    "accuracy": each.accuracy.to_dict(),
-                    "threshold": each.threshold,
-                    "guessing": each.guessing,
-                    "calibration": each.calibration.to_dict(),
-                }
-                for each in self.models
-            ],
-            "log_loss": self.log_loss,
-            "log_loss_without": self.log_loss_without,
-            "gain": self.gain.to_dict(),
-            "cost": self.cost,
-        }
+        return plain_fields(self)
 
     def __str__(self) -> str:
         price = "at a cost that is not recorded" if self.cost is None else f"at {self.cost:.3g}"
-        lines = [f"{self.judge} was asked {price} per call.", *map(_line, self.models)]
+        lines = [f"{self.judge} was asked {price} per call."]
+        lines += [f"  {model}" for model in self.models]
         change = f"{self.log_loss_without:.4f} to {self.log_loss:.4f}, {self.gain:.4f} lower"
         if self.is_worth_hearing:
             verdict = "it tells more than all other signals together"
@@ -116,15 +113,6 @@ class JudgeReport:
         return "\n".join(lines)
 
 
-def _line(each: JudgedModel) -> str:
-    who = "all answers" if each.model is None else each.model
-    return (
-        f"  {who}: {each.judged:.0%} scored; ROC AUC {each.roc_auc:.2f}; {each.accuracy:.0%} "
-        f"judged rightly from {each.threshold:.2g} upwards, {each.guessing:.0%} by guessing; "
-        f"calibration error {each.calibration.ece:.2f}"
-    )
-
-
 def judge_report(
     data: CascadeDataset,
     judge: str | ChatJudge,
@@ -134,19 +122,22 @@ def judge_report(
     seed: int = 0,
     level: float = 0.95,
 ) -> JudgeReport:
-    """Measures a judge on labelled answers, each query's apart from what was learned on it.
+    """Measures a judge on labelled answers.
+
+    What it adds to the other signals is measured out of fold: no query is estimated by a fit that
+    has seen it.
 
     Args:
-        data: with the judge's scores in `Answer.signals`, as `advise` leaves them.
-        judge: it, or its name.
+        data: with the judge's scores in `Answer.signals`, where `advise` puts them.
+        judge: the judge, or its name.
         estimator: the other signals; by default those of `CombinedEstimator()`.
-        replications: resamples of the queries behind each interval.
+        replications: number of resamples of the queries behind each interval.
         seed: of the resamples, and of the folds.
         level: of the intervals.
 
     Raises:
         DataError: no answer has a score, or there are too few queries to learn from.
-        ConfigurationError: `replications` or `level` that cannot be.
+        ConfigurationError: `replications` is below 1, or `level` is outside (0, 1).
     """
     name = judge if isinstance(judge, str) else judge.name
     score = np.array([[a.signals.get(name, np.nan) for a in row] for row in data.answers])
@@ -157,17 +148,18 @@ def judge_report(
         )
     bootstrap = Bootstrap(units_of(data), replications=replications, seed=seed, level=level)
     columns = [*range(len(data.models)), None] if len(data.models) > 1 else [0]
-    every = [_measured(score, data, column, bootstrap) for column in columns]
-    other = _without(estimator or CombinedEstimator(seed=seed), name)
-    plain, heard = (
-        _losses(e, data)
-        for e in (other, with_signals(other, [*other.signals, RecordedSignal(name)]))
+    models = [_judged_model(score, data, column, bootstrap) for column in columns]
+    signals = CombinedEstimator(seed=seed) if estimator is None else estimator
+    others = [signal for signal in signals.signals if not _reads(signal, name)]
+    without, with_judge = (
+        _losses(with_signals(signals, parts), data)
+        for parts in (others, [*others, RecordedSignal(name)])
     )
-    means = bootstrap.means(np.column_stack([plain, heard]))
+    means = bootstrap.means(np.column_stack([without, with_judge]))
     paid = [a.advice_cost[name] for row in data.answers for a in row if name in a.advice_cost]
     return JudgeReport(
         name,
-        tuple(each for each in every if each is not None),
+        tuple(model for model in models if model is not None),
         log_loss=float(means[0, 1]),
         log_loss_without=float(means[0, 0]),
         gain=bootstrap.interval(means[:, 0] - means[:, 1]),
@@ -175,21 +167,23 @@ def judge_report(
     )
 
 
-def _measured(
+def _judged_model(
     score: FloatArray, data: CascadeDataset, column: int | None, bootstrap: Bootstrap
 ) -> JudgedModel | None:
-    """One model's answers, or all; None where none has a score."""
-    picked = slice(None) if column is None else slice(column, column + 1)
-    scores, quality = score[:, picked], data.quality[:, picked]
-    known = ~np.isnan(scores)
-    if not known.any():
+    """How one model's answers are judged, or all; None where none has a score."""
+    model = None if column is None else data.models[column]
+    columns = slice(None) if column is None else slice(column, column + 1)
+    scores, quality = score[:, columns], data.quality[:, columns]
+    scored = ~np.isnan(scores)
+    if not scored.any():
         return None
-    edges, good, bad = _counted(scores, quality, known)
+    edges, good, bad = _counted(scores, quality, scored)
     bins = len(edges)
     sums = bootstrap.means(np.column_stack([good, bad]))
     up, down = sums[:, :bins], sums[:, bins:]
     above, below = _from_upwards(up), _below(down)
-    right = np.column_stack([above + below, down.sum(axis=1)])  # the last takes none for good
+    # Judged correctly at the threshold of each bin; the last threshold takes none as good.
+    right = np.column_stack([above + below, down.sum(axis=1)])
     total = sums.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         pairs = up.sum(axis=1) * down.sum(axis=1)
@@ -197,30 +191,28 @@ def _measured(
         accuracy = right.max(axis=1) / total
     best = int(right[0].argmax())
     return JudgedModel(
-        None if column is None else data.models[column],
-        float(known.mean()),
+        model,
+        float(scored.mean()),
         bootstrap.interval(auc),
         bootstrap.interval(accuracy),
         float(edges[best]) if best < bins else float("inf"),
         float(max(up[0].sum(), down[0].sum()) / total[0]),
-        measure_reliability(
-            scores[known], quality[known], model=None if column is None else data.models[column]
-        ),
+        measure_reliability(scores[scored], quality[scored], model=model),
     )
 
 
 def _counted(
-    scores: FloatArray, quality: FloatArray, known: BoolArray
+    scores: FloatArray, quality: FloatArray, scored: BoolArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Lower edges of b bins of scores, and how good and how bad a query's answers in each are."""
-    edges = np.unique(scores[known])
+    """Lower edges of b bins of scores, and the good and the bad of each query in them, (n, b)."""
+    edges = np.unique(scores[scored])
     if len(edges) > _BINS:
         edges = np.unique(np.quantile(edges, np.linspace(0, 1, _BINS, endpoint=False)))
     good, bad = np.zeros((2, len(scores), len(edges)))
-    rows, columns = np.nonzero(known)
-    where = np.searchsorted(edges, scores[rows, columns], "right") - 1
-    np.add.at(good, (rows, where), quality[rows, columns])
-    np.add.at(bad, (rows, where), 1.0 - quality[rows, columns])
+    rows, columns = np.nonzero(scored)
+    bin_of = np.searchsorted(edges, scores[rows, columns], "right") - 1
+    np.add.at(good, (rows, bin_of), quality[rows, columns])
+    np.add.at(bad, (rows, bin_of), 1.0 - quality[rows, columns])
     return edges, good, bad
 
 
@@ -232,17 +224,12 @@ def _below(counts: FloatArray) -> FloatArray:
     return np.asarray(counts.cumsum(axis=1) - counts)
 
 
-def _without(estimator: CombinedEstimator, name: str) -> CombinedEstimator:
-    """The estimator less the judge."""
-    return with_signals(estimator, [s for s in estimator.signals if not _reads(s, name)])
-
-
 def _reads(signal: object, name: str) -> bool:
     return isinstance(signal, RecordedSignal) and signal.names == (name,)
 
 
 def _losses(estimator: CombinedEstimator, data: CascadeDataset) -> FloatArray:
-    """Mean log loss out of fold over a query's answers, each judged alone; shape (n,)."""
+    """Mean log loss of a query's answers, each estimated alone and out of fold; shape (n,)."""
     estimator.fit(data)
     evidence = estimator.cross_evidence()
     losses = np.empty(data.quality.shape)

@@ -1,4 +1,4 @@
-"""How many labelled queries are enough: what a router is worth when fitted on fewer."""
+"""How many labelled queries are enough: how good a router is when it is fitted on fewer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, folded, units_of
-from cascade_engine.evaluation.curves import Played, Sample, budget_grid
-from cascade_engine.evaluation.refitting import assembled, check_data, parts, refitted
-from cascade_engine.evaluation.tables import in_columns
+from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, units_of
+from cascade_engine.evaluation.cross_validation import join_folds, refit_and_play, splits
+from cascade_engine.evaluation.curves import PolicyResults, ResampledCurves, budget_grid
+from cascade_engine.evaluation.tables import in_columns, plain_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cascade_engine.data.dataset import CascadeDataset
-    from cascade_engine.evaluation.refitting import Part
+    from cascade_engine.evaluation.cross_validation import Split
     from cascade_engine.routing.router import CascadeRouter
 
 __all__ = ["LearningCurve", "LearningPoint", "learning_curve"]
@@ -30,14 +30,14 @@ _LEAST, _HALVINGS = 25, 4
 
 @dataclass(frozen=True, slots=True)
 class LearningPoint:
-    """What a router fitted on so many queries does on others.
+    """How good a router is that was fitted on a number of queries.
 
     Attributes:
         size: number of fitting queries.
         auc: mean quality over costs from the cheapest to the dearest model's.
         quality: mean quality at the router's budget; without one, of its best policy.
-        cost: mean cost there, as it came out.
-        behind: what `auc` lacks to that of the router fitted on the most queries.
+        cost: actual mean cost there.
+        behind: by how much `auc` is below that of the router fitted on the most queries.
     """
 
     size: int
@@ -48,28 +48,22 @@ class LearningPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON-able values."""
-        return {
-            "size": self.size,
-            "auc": self.auc.to_dict(),
-            "quality": self.quality.to_dict(),
-            "cost": self.cost.to_dict(),
-            "behind": self.behind.to_dict(),
-        }
+        return plain_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
 class LearningCurve:
-    """What `learning_curve` found.
+    """The result of `learning_curve`.
 
     Attributes:
         points: by rising size.
-        queries: on which they rest, none played by a router that was fitted on it.
-        tolerance: what counts as no worse.
-        enough: the least size that is behind the greatest by no more than the tolerance, sure to
-            the level of the intervals; None where only the greatest is.
-        still_pays: whether the last step between sizes raised `auc` by more than chance, and more
-            than the tolerance.
-        verdict: the finding in words.
+        queries: number of queries behind it; none was played by a router that was fitted on it.
+        tolerance: the loss of `auc` that counts as none.
+        enough: the least size that is behind the greatest by no more than the tolerance, at the
+            level of the intervals; None where there is none but the greatest.
+        still_pays: whether the last step between sizes raised `auc` by more than chance, and by
+            more than the tolerance.
+        verdict: the result in words.
     """
 
     points: tuple[LearningPoint, ...]
@@ -89,14 +83,7 @@ class LearningCurve:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON-able values."""
-        return {
-            "points": [p.to_dict() for p in self.points],
-            "queries": self.queries,
-            "tolerance": self.tolerance,
-            "enough": self.enough,
-            "still_pays": self.still_pays,
-            "verdict": self.verdict,
-        }
+        return plain_fields(self)
 
     def __str__(self) -> str:
         return f"{self.table()}\n{self.verdict}"
@@ -121,14 +108,14 @@ def learning_curve(
     contained in the larger ones, and all sizes are compared on the same queries.
 
     Args:
-        router: its estimators, strategy and budget; it need not be fitted, and is left as it is.
+        router: the estimators, strategy and budget; it need not be fitted, and is left as it is.
         data: to fit on.
         sizes: numbers of fitting queries; by default all that there are, halved up to four times,
             but not below 25.
         test: held-out data.
-        folds: how many there are, or how many draws.
-        tolerance: the area that is not worth more labels.
-        replications: resamples of the queries behind each interval.
+        folds: number of folds, or with a `test` of draws.
+        tolerance: the gain of area that is not worth more labels.
+        replications: number of resamples of the queries behind each interval.
         seed: of folds, draws and resamples.
         level: of the intervals.
 
@@ -136,36 +123,36 @@ def learning_curve(
         DataError: the data is on other models, or too small to learn from at the least size.
         ConfigurationError: a size that cannot be, or a negative tolerance.
     """
-    check_data(router, data, test)
+    judged = data if test is None else test
+    for rows in (data, judged):
+        router.check_data(rows)
     if not tolerance >= 0:
         raise ConfigurationError(f"tolerance must be a number >= 0, not {tolerance!r}")
-    split = parts(data, folds, seed)
+    parts = splits(data, folds, seed)
     if test is not None:
-        split = [(np.arange(len(data)), np.arange(len(test)))] * folds
-    most = min(len(train) for train, _ in split)
-    wanted = _sizes(sizes, most)
+        parts = [(np.arange(len(data)), np.arange(len(test)))] * folds
+    chosen = _sizes(sizes, min(len(train) for train, _ in parts))
     budget = np.inf if router.budget is None else router.budget
     budgets = [*budget_grid(data.cost.mean(axis=0), _BUDGETS), budget]
-    judged = data if test is None else test
-    plan = _Plan(router, data, test, split, budgets, seed)
-    plays = {str(size): plan.played(size) for size in wanted}
+    plan = _Plan(router, data, test, parts, budgets, seed)
+    results = {str(size): plan.play(size) for size in chosen}
     bootstrap = Bootstrap(
         units_of(judged),
         replications=replications,
         seed=seed,
         level=level,
-        widened=folded(folds) if test is None else 1.0,
+        folds=folds if test is None else None,
     )
-    sample = Sample(plays, judged, bootstrap)
-    points = tuple(_point(sample, plays[str(size)], size, wanted[-1]) for size in wanted)
+    curves = ResampledCurves(results, judged, bootstrap)
+    points = tuple(_point(curves, results[str(size)], size, chosen[-1]) for size in chosen)
     return _concluded(points, len(judged), tolerance)
 
 
 def _sizes(sizes: Sequence[int] | None, most: int) -> list[int]:
     """The sizes, rising; at least two."""
     if sizes is None:
-        halved = [most >> i for i in range(_HALVINGS + 1)]
-        found = sorted({size for size in halved if size >= _LEAST} | {most})
+        halves = [most >> i for i in range(_HALVINGS + 1)]
+        rising = sorted({size for size in halves if size >= _LEAST} | {most})
     else:
         wrong = [s for s in sizes if not is_whole(s) or not 0 < s <= most]
         if wrong:
@@ -173,60 +160,59 @@ def _sizes(sizes: Sequence[int] | None, most: int) -> list[int]:
                 f"sizes must be whole numbers from 1 to {most}, all that there are to fit on, "
                 f"not {wrong}"
             )
-        found = sorted({int(size) for size in sizes})
-    if len(found) < 2:  # noqa: PLR2004
+        rising = sorted({int(size) for size in sizes})
+    if len(rising) < 2:  # noqa: PLR2004
         raise DataError(
-            f"there is only one size to look at, {found}, of {most} queries to fit on: give more "
+            f"there is only one size to look at, {rising}, of {most} queries to fit on: give more "
             "data, or sizes=[...] with at least two"
         )
-    return found
+    return rising
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is fitted and played at every size."""
+    """Which rows are fitted on, and which are played, at every size."""
 
     router: CascadeRouter
     data: CascadeDataset
     test: CascadeDataset | None
-    split: Sequence[Part]
+    splits: Sequence[Split]
     budgets: Sequence[float]
     seed: int
 
-    def played(self, size: int) -> Played:
-        """The router fitted on so many rows of each part: fold by fold, or the mean of draws."""
+    def play(self, size: int) -> PolicyResults:
+        """The router fitted on `size` rows of each split: fold by fold, or the mean over draws."""
         if self.test is None:
-            return assembled([(self.split[i][1], self._part(i, size)) for i in self._numbers])
-        draws = self._numbers if size < len(self.data) else [0]  # all rows are drawn in one way
-        every = [self._part(i, size) for i in draws]
-        return Played(
-            np.mean([played.cost for played in every], axis=0),
-            np.mean([played.quality for played in every], axis=0),
+            folds = enumerate(self.splits)
+            return join_folds([(rows, self._play_split(i, size)) for i, (_, rows) in folds])
+        # All rows can be drawn in one way only.
+        draws = len(self.splits) if size < len(self.data) else 1
+        results = [self._play_split(i, size) for i in range(draws)]
+        return PolicyResults(
+            np.mean([result.cost for result in results], axis=0),
+            np.mean([result.quality for result in results], axis=0),
         )
 
-    @property
-    def _numbers(self) -> list[int]:
-        return list(range(len(self.split)))
-
-    def _part(self, number: int, size: int) -> Played:
-        train, rows = self.split[number]
-        # One order for all sizes: what is drawn first is in all of them.
-        some = np.random.default_rng([self.seed, number]).permutation(train)[:size]
-        held = (self.data if self.test is None else self.test).take(rows)
+    def _play_split(self, number: int, size: int) -> PolicyResults:
+        train, rows = self.splits[number]
+        # One order for all sizes, so that a smaller part is contained in the larger ones.
+        drawn = np.random.default_rng([self.seed, number]).permutation(train)[:size]
+        held_out = (self.data if self.test is None else self.test).take(rows)
         own = {"": self.router.strategy}
-        return refitted(self.router, own, self.data.take(np.sort(some)), held, self.budgets)[""]
+        fit = self.data.take(np.sort(drawn))
+        return refit_and_play(self.router, own, fit, held_out, self.budgets)[""]
 
 
-def _point(sample: Sample, played: Played, size: int, most: int) -> LearningPoint:
-    """One size; the budget's own policy is the last that was played."""
-    area = sample.area(str(size))
-    cost, quality = (sample.means(t[:, -1:])[:, 0] for t in (played.cost, played.quality))
+def _point(curves: ResampledCurves, results: PolicyResults, size: int, most: int) -> LearningPoint:
+    """The point of one size; of its policies the last is the budget's."""
+    area = curves.area(str(size))
+    cost, quality = (curves.means(t[:, -1:])[:, 0] for t in (results.cost, results.quality))
     return LearningPoint(
         size,
-        sample.interval(area),
-        sample.interval(quality),
-        sample.interval(cost),
-        sample.interval(sample.area(str(most)) - area),
+        curves.interval(area),
+        curves.interval(quality),
+        curves.interval(cost),
+        curves.interval(curves.area(str(most)) - area),
     )
 
 

@@ -9,10 +9,15 @@ import numpy as np
 from cascade_engine.evaluation.curves import mixing_corners
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cascade_engine.evaluation.evaluate import Evaluation
+    from cascade_engine.evaluation.calibration import Reliability
 
+__all__ = ["draw_curves", "draw_reliability"]
+
+#: A point of a plot: its name, cost and quality.
+NamedPoint = tuple[str, float, float]
 
 #: Costs further apart than this are drawn on a logarithmic scale.
 _WIDE = 30
@@ -20,20 +25,38 @@ _WIDE = 30
 _DRAWN = 200
 
 
-def draw(evaluation: Evaluation, path: str | Path | None, unit: str) -> Any:
-    """Draws every curve and the single models; see `Evaluation.plot`."""
+def draw_curves(
+    curves: Mapping[str, Sequence[NamedPoint]],
+    singles: Sequence[NamedPoint],
+    *,
+    title: str,
+    unit: str,
+    path: str | Path | None,
+) -> Any:
+    """Draws cost-quality curves, the single models, and what mixing these at random gives.
+
+    Args:
+        curves: the points of each curve, by its name.
+        singles: a point for each single model.
+        title: title of the plot.
+        unit: unit of the costs.
+        path: where to save the picture, if anywhere.
+
+    Returns:
+        The matplotlib figure.
+    """
     figure, axes = _figure((7.2, 4.8))
-    for name, curve in evaluation.curves.items():
+    for name, points in curves.items():
         style = "--" if name == "random_mixing" else "-"
-        axes.plot([p.cost for p in curve], [p.quality for p in curve], style, label=_words(name))
-    _draw_mixing(axes, evaluation)
-    costs = [p.cost for points in (evaluation.singles, *evaluation.curves.values()) for p in points]
-    for point in evaluation.singles:
-        left = point.cost <= (min(costs) + max(costs)) / 2
-        axes.plot(point.cost, point.quality, "ko", markersize=5)
+        axes.plot([p[1] for p in points], [p[2] for p in points], style, label=_words(name))
+    _draw_mixing(axes, singles)
+    costs = [cost for points in (singles, *curves.values()) for _, cost, _ in points]
+    for name, cost, quality in singles:
+        left = cost <= (min(costs) + max(costs)) / 2
+        axes.plot(cost, quality, "ko", markersize=5)
         axes.annotate(
-            point.name,
-            (point.cost, point.quality),
+            name,
+            (cost, quality),
             xytext=(8, -10) if left else (-8, 6),
             textcoords="offset points",
             ha="left" if left else "right",
@@ -44,24 +67,33 @@ def draw(evaluation: Evaluation, path: str | Path | None, unit: str) -> Any:
         axes.set_xscale("log")
     axes.set_xlabel(f"mean cost, {unit}")
     axes.set_ylabel("mean quality")
-    axes.set_title(f"{evaluation.queries} held-out queries, {len(evaluation.models)} models")
+    axes.set_title(title)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="lower right", fontsize=8)
     return _saved(figure, path)
 
 
-def _draw_mixing(axes: Any, evaluation: Evaluation) -> None:
-    """What mixing the single models at random gives on these queries."""
-    cost = np.array([point.cost for point in evaluation.singles])
-    quality = np.array([point.quality for point in evaluation.singles])
+def _draw_mixing(axes: Any, singles: Sequence[NamedPoint]) -> None:
+    """The line of mixing the single models at random, along their upper hull."""
+    cost, quality = (np.array([point[i] for point in singles]) for i in (1, 2))
     corners = mixing_corners(cost, quality)
     x = np.linspace(cost[corners[0]], cost[corners[-1]], _DRAWN)
     y = np.interp(x, cost[corners], quality[corners])
     axes.plot(x, y, ":", color="0.4", linewidth=1, label="single models, mixed at random")
 
 
-def draw_calibration(evaluation: Evaluation, path: str | Path | None) -> Any:
-    """Draws quality against estimates, a panel a stage; see `Evaluation.plot_calibration`."""
+def draw_reliability(
+    calibration: Mapping[str, Sequence[Reliability]], path: str | Path | None
+) -> Any:
+    """Draws quality against estimates, a panel for each stage, of all models together.
+
+    Args:
+        calibration: for each router, how its estimates came true.
+        path: where to save the picture, if anywhere.
+
+    Returns:
+        The matplotlib figure.
+    """
     stages = {
         "before": "before any answer",
         "after": "after the model's answer",
@@ -71,13 +103,13 @@ def draw_calibration(evaluation: Evaluation, path: str | Path | None) -> Any:
     for axes, (stage, title) in zip(panels, stages.items(), strict=True):
         axes.plot([0, 1], [0, 1], ":", color="0.4", linewidth=1)
         drawn: set[int] = set()
-        for name, found in evaluation.calibration.items():
-            one = next(r for r in found if r.stage == stage and r.model is None)
-            if id(one) in drawn:  # the estimates that routers share
+        for name, reliabilities in calibration.items():
+            pooled = next(r for r in reliabilities if r.stage == stage and r.model is None)
+            if id(pooled) in drawn:  # routers share it
                 continue
-            drawn.add(id(one))
-            label = f"{_words(name)}: ECE {one.ece:.3f}"
-            axes.plot(one.estimate, one.quality, "o-", markersize=4, label=label)
+            drawn.add(id(pooled))
+            label = f"{_words(name)}: ECE {pooled.ece:.3f}"
+            axes.plot(pooled.estimate, pooled.quality, "o-", markersize=4, label=label)
         axes.set_xlabel("mean estimate")
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)

@@ -1,7 +1,8 @@
-"""What an evaluation found: points, curves, and how policies compare."""
+"""The result of an evaluation: points, curves, comparisons, and the tables that show them."""
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.evaluation import tables as _report
+from cascade_engine.evaluation.curves import MIXING
+from cascade_engine.evaluation.tables import in_columns, plain_fields
 from cascade_engine.strategies.frontier import check_budget
 
 if TYPE_CHECKING:
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.evaluation.bootstrap import Interval
     from cascade_engine.evaluation.calibration import Reliability
-    from cascade_engine.evaluation.curves import Sample
+    from cascade_engine.evaluation.curves import ResampledCurves
 
-__all__ = ["MIXING", "Comparison", "Evaluation", "Point"]
+__all__ = ["Comparison", "Evaluation", "Point"]
 
-#: The line of random mixing among the curves of a sample; no router can have that name.
-MIXING = ""
+#: Model names longer than this are shortened in the head of a table.
+_LONGEST = 14
+_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class Point:
 
     Attributes:
         name: of the policy: a model's, or a strategy's.
-        budget: expected cost aimed at; None for a single model, or without one.
-        cost: mean cost of a query, as it came out.
+        budget: expected cost per query that was bought; None for a single model, or without one.
+        cost: actual mean cost of a query.
         quality: mean quality of the answers returned.
         quality_error: standard error of that mean.
         shares: share of the queries answered by each model, shape (k,).
@@ -72,14 +75,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One router less another, on the same queries and in the same resamples.
+    """How far one router is above another, on the same queries and in the same resamples.
 
     Attributes:
-        first: name of the one.
-        second: name of the other.
+        first: name of the one router.
+        second: name of the other, which is subtracted.
         auc: difference of the areas under their curves.
         quality: difference of quality at `cost`.
-        cost: the realised cost per query at which quality is compared.
+        cost: the actual cost per query at which quality is compared.
     """
 
     first: str
@@ -90,22 +93,16 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON-able values."""
-        return {
-            "first": self.first,
-            "second": self.second,
-            "auc": self.auc.to_dict(),
-            "quality": self.quality.to_dict(),
-            "cost": self.cost,
-        }
+        return plain_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
-    A router's *curve* joins its realised mean costs and qualities over the grid of budgets by
-    straight lines. It begins, where all its points cost more, at the cheapest model alone, and
-    holds its last quality past its dearest point. Intervals are bootstraps over the queries.
+    A router's *curve* joins its actual mean costs and qualities over the grid of budgets by
+    straight lines. Where all its points cost more than the cheapest model alone, it begins at that
+    model; past its dearest point it stays at that quality. Intervals are bootstraps over queries.
 
     Attributes:
         models: names of the k models.
@@ -113,10 +110,10 @@ class Evaluation:
         singles: each model alone.
         at_budget: each router at its own budget.
         curves: each router's points over a grid of budgets, cheapest first.
-        calibration: for each router, how its estimates came true: before and after an answer for
-            each model and for all together, and for the answers that it returned.
+        calibration: for each router, how its estimates came true: before and after an answer, for
+            each model and for all together; and for the answers that it returned.
         by_group: for each router at its own budget and each label of queries, the share answered
-            by each model, shape (k,); empty where queries have none.
+            by each model, shape (k,); empty where queries have no labels.
         level: of the intervals.
     """
 
@@ -128,39 +125,38 @@ class Evaluation:
     calibration: Mapping[str, tuple[Reliability, ...]]
     by_group: Mapping[str, Mapping[str, FloatArray]]
     level: float
-    _sample: Sample = field(repr=False, compare=False)
+    _curves: ResampledCurves = field(repr=False, compare=False)
 
     @property
     def best(self) -> str:
         """The best single model here; of equals the cheapest."""
-        return self.models[self._sample.best]
+        return self.models[self._curves.best]
 
     def auc(self, name: str) -> Interval:
         """Area under a router's curve: its mean quality over costs.
 
-        Costs run from what the cheapest to what the dearest model alone costs on average, on a
-        linear scale, and the area is divided by that width. What a curve does outside of them does
-        not count.
+        Costs run from the mean cost of the cheapest model to that of the dearest, on a linear
+        scale, and the area is divided by that width. The curve outside does not count.
 
         Raises:
             ConfigurationError: no such router.
         """
-        return self._interval(self._sample.area(self._known(name)))
+        return self._interval(self._curves.area(self._checked(name)))
 
     def over_mixing(self, name: str) -> Interval:
         """A router's area less that of random mixing among the single models.
 
-        The line of random mixing is the upper hull of the single models on these very queries. Who
-        mixes would have to choose its corners beforehand: the comparison leans to mixing's side.
+        The line of random mixing is the upper hull of the single models on these very queries. In
+        use its corners would have to be chosen beforehand, so the comparison favours mixing.
         """
-        return self._interval(self._sample.area(self._known(name)) - self._sample.area(MIXING))
+        return self._interval(self._curves.area(self._checked(name)) - self._curves.area(MIXING))
 
     def quality_at(self, name: str, cost: float | None = None) -> Interval:
-        """Quality on a router's curve at a realised cost; by default at the best model's own.
+        """Quality on a router's curve at an actual cost; by default at the best model's own.
 
         None where even the beginning of the curve costs more.
         """
-        return self._interval(self._sample.at(self._known(name), self._costs(cost)))
+        return self._interval(self._curves.at(self._checked(name), self._costs(cost)))
 
     def parity(self, name: str) -> Interval:
         """The lowest cost at which a router is as good as the best single model.
@@ -168,28 +164,28 @@ class Evaluation:
         As a share of what that model costs: 0.4 saves 60%. None where the curve never is as good;
         an upper bound of None says that in some resamples it is not.
         """
-        return self._interval(self._sample.parity(self._known(name)))
+        return self._interval(self._curves.parity(self._checked(name)))
 
     def compare(self, first: str, second: str, cost: float | None = None) -> Comparison:
         """The paired difference between two routers.
 
         Args:
-            first: name of the one.
-            second: name of the one that is taken away from it.
-            cost: realised cost per query at which their qualities are compared; by default what
-                the best single model costs.
+            first: name of the one router.
+            second: name of the other, which is subtracted from it.
+            cost: actual cost per query at which their qualities are compared; by default what the
+                best single model costs.
 
         Raises:
             ConfigurationError: no such router, or a cost that is no amount.
         """
-        sample, at = self._sample, self._costs(cost)
-        one, other = self._known(first), self._known(second)
+        curves, costs = self._curves, self._costs(cost)
+        one, other = self._checked(first), self._checked(second)
         return Comparison(
             first,
             second,
-            self._interval(sample.area(one) - sample.area(other)),
-            self._interval(sample.at(one, at) - sample.at(other, at)),
-            float(at[0]),
+            self._interval(curves.area(one) - curves.area(other)),
+            self._interval(curves.at(one, costs) - curves.at(other, costs)),
+            float(costs[0]),
         )
 
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -198,11 +194,53 @@ class Evaluation:
 
     def table(self) -> str:
         """Quality, cost and who answered, for each model and router; then the routers' curves."""
-        return f"{_report.policies(self)}\n\n{_report.curves(self)}"
+        return f"{self._policy_table()}\n\n{self._curve_table()}"
+
+    def _policy_table(self) -> str:
+        points = (*self.singles, *self.at_budget)
+        width = max(len("policy"), *(len(p.name) for p in points))
+        head = (
+            f"{'policy':{width}}  {'quality':>7} {'+/-':>6} {'mean cost':>12} {'of budget':>9}   "
+        )
+        head += " ".join(f"{_short(name):>14}" for name in self.models)
+        lines = [head, "-" * len(head)]
+        for point in points:
+            spent = "" if point.overspent is None else f"{1 + point.overspent:.0%}"
+            shares = " ".join(f"{share:>14.0%}" for share in point.shares)
+            lines.append(
+                f"{point.name:{width}}  {point.quality:7.3f} {point.quality_error:6.3f} "
+                f"{point.cost:12.3g} {spent:>9}   {shares}"
+            )
+        return "\n".join(lines)
+
+    def _curve_table(self) -> str:
+        rows = [
+            (
+                name,
+                f"{self.auc(name):.3f}",
+                f"{self.over_mixing(name):+.3f}",
+                f"{self.parity(name):.0%}",
+                f"{self.quality_at(name):.3f}",
+            )
+            for name in self.curves
+        ]
+        head = ("curve", "area", "more than mixing", "parity", "at the same cost")
+        words = (
+            f"[{self.level:.0%} intervals] area: mean quality over costs from the cheapest to "
+            "the dearest model's; mixing: of single models, at random; parity: the cost of "
+            f"{self.best}'s quality, as a share of its own; at the same cost: the quality for "
+            f"what {self.best} costs."
+        )
+        return f"{in_columns([head, *rows])}\n{textwrap.fill(words, _WIDTH)}"
 
     def calibration_table(self) -> str:
-        """How the estimates came true, a line for each stage and model."""
-        return _report.calibration(self)
+        """How the estimates came true, by stage and model; what routers share is there once."""
+        head = ("estimates", "stage", "model", "number", "ECE", "by chance", "Brier", "ROC AUC")
+        rows: dict[int, tuple[str, ...]] = {}
+        for name, reliabilities in self.calibration.items():
+            for reliability in reliabilities:
+                rows.setdefault(id(reliability), (name, *reliability.cells()))
+        return in_columns([head, *rows.values()], words=3)
 
     def __str__(self) -> str:
         return self.table()
@@ -228,11 +266,11 @@ class Evaluation:
             },
             "comparisons": [c.to_dict() for c in self.comparisons()],
             "calibration": {
-                name: [r.to_dict() for r in found] for name, found in self.calibration.items()
+                name: [r.to_dict() for r in parts] for name, parts in self.calibration.items()
             },
             "by_group": {
-                name: {group: shares.tolist() for group, shares in found.items()}
-                for name, found in self.by_group.items()
+                name: {group: shares.tolist() for group, shares in groups.items()}
+                for name, groups in self.by_group.items()
             },
         }
 
@@ -249,30 +287,40 @@ class Evaluation:
         Raises:
             ImportError: matplotlib is not installed (the extra `plots`).
         """
-        from cascade_engine.evaluation.plots import draw  # noqa: PLC0415  matplotlib is an extra
+        from cascade_engine.evaluation.plots import draw_curves  # noqa: PLC0415  matplotlib is an extra
 
-        return draw(self, path, unit)
+        return draw_curves(
+            {name: [(p.name, p.cost, p.quality) for p in c] for name, c in self.curves.items()},
+            [(point.name, point.cost, point.quality) for point in self.singles],
+            title=f"{self.queries} held-out queries, {len(self.models)} models",
+            unit=unit,
+            path=path,
+        )
 
     def plot_calibration(self, path: str | Path | None = None) -> Any:
         """Draws the reliability diagram: quality against the estimates, of all models together.
 
         Arguments, result and errors as for `plot`.
         """
-        from cascade_engine.evaluation.plots import draw_calibration  # noqa: PLC0415  matplotlib is an extra
+        from cascade_engine.evaluation.plots import draw_reliability  # noqa: PLC0415  matplotlib is an extra
 
-        return draw_calibration(self, path)
+        return draw_reliability(self.calibration, path)
 
-    def _known(self, name: str) -> str:
+    def _checked(self, name: str) -> str:
         if name not in self.curves:
             raise ConfigurationError(f"no router {name!r} was evaluated, only {list(self.curves)}")
         return name
 
     def _costs(self, cost: float | None) -> FloatArray:
-        """That cost in every sample; by default what the best model costs there."""
+        """The cost in every resample; by default what the best model costs there."""
         if cost is None:
-            return self._sample.cost[:, self._sample.best]
+            return self._curves.cost[:, self._curves.best]
         check_budget(cost)
-        return np.full(len(self._sample.low), float(cost))
+        return np.full(len(self._curves.low), float(cost))
 
     def _interval(self, values: FloatArray) -> Interval:
-        return self._sample.interval(values)
+        return self._curves.interval(values)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else name[:6] + ".." + name[-6:]

@@ -1,7 +1,7 @@
-"""Tests of two samples, one of them kept as its readings or as their quantiles.
+"""Tests of two samples: a reference, kept as its readings or as their quantiles, and a fresh one.
 
-Everywhere `kept` stands for the reference, rising; `fresh` are fresh readings; and `sizes` says how
-many readings each rests on.
+In every function `kept` is the reference, rising; `fresh` are fresh readings; and `sizes` are the
+numbers of readings behind the two.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 __all__ = ["holm", "ks", "psi", "two_means", "two_proportions"]
 
 _BINS = 10
-#: A value that more than this share of the readings have is a bin of its own.
+#: A value shared by more than this share of the readings gets a bin of its own.
 _ATOM = 0.05
 _ROUNDING = 1e-9
 
 
 def ks(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int]) -> float:
-    """The Kolmogorov-Smirnov test, by its limiting distribution: cautious where there are ties."""
-    from scipy.special import kolmogorov  # noqa: PLC0415  only who asks for it pays
+    """p-value of the Kolmogorov-Smirnov test, by its limiting distribution; large with ties."""
+    from scipy.special import kolmogorov  # noqa: PLC0415  slow to import
 
     points = np.concatenate([kept, fresh])
-    ours = np.searchsorted(np.sort(fresh), points, "right") / len(fresh)
-    theirs = np.searchsorted(kept, points, "right") / len(kept)
+    new = np.searchsorted(np.sort(fresh), points, "right") / len(fresh)
+    old = np.searchsorted(kept, points, "right") / len(kept)
     n, m = sizes
-    return float(kolmogorov(math.sqrt(n * m / (n + m)) * np.abs(ours - theirs).max()))
+    return float(kolmogorov(math.sqrt(n * m / (n + m)) * np.abs(new - old).max()))
 
 
 def two_means(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int]) -> float:
-    """The normal test of two means, of unequal variances."""
+    """p-value of the normal test of two means, with unequal variances."""
     error = math.sqrt(float(kept.var()) / sizes[0] + float(fresh.var()) / sizes[1])
     apart = abs(float(kept.mean()) - float(fresh.mean()))
     if error <= _ROUNDING:
@@ -43,7 +43,7 @@ def two_means(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int]) -> fl
 
 
 def two_proportions(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int]) -> float:
-    """The normal test with Yates's correction."""
+    """p-value of the normal test of two proportions, with Yates's correction."""
     n, m = sizes
     one, other = float(kept.mean()), float(fresh.mean())
     both = (n * one + m * other) / (n + m)
@@ -55,26 +55,26 @@ def two_proportions(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int])
 
 
 def psi(kept: FloatArray, fresh: FloatArray, sizes: tuple[int, int]) -> float:
-    """Sum over bins of (fresh - reference) x log(fresh / reference), in shares of the readings."""
+    """Population stability index: sum over bins of (fresh - kept) log(fresh / kept), in shares."""
     cuts = _cuts(kept)
     shares = []
     for values, count in zip((kept, fresh), sizes, strict=True):
         share = np.bincount(np.searchsorted(cuts, values), minlength=len(cuts) + 1) / len(values)
-        # Half a reading more in every bin: an empty one has no logarithm.
+        # Half a reading more in every bin, because an empty one has no logarithm.
         shares.append((share * count + 0.5) / (count + 0.5 * len(share)))
     old, new = shares
     return float(((new - old) * np.log(new / old)).sum())
 
 
 def _cuts(kept: FloatArray) -> FloatArray:
-    """Bins of equally many readings; a value that many have is a bin of its own."""
+    """Edges of bins with equally many readings; a frequent value gets a bin of its own."""
     edges = np.unique(np.quantile(kept, np.linspace(0, 1, _BINS + 1)[1:-1]))
     atoms = edges[np.array([(kept == edge).mean() > _ATOM for edge in edges])]
     return np.unique(np.concatenate([edges, np.nextafter(atoms, -np.inf)]))
 
 
 def holm(p_values: FloatArray) -> FloatArray:
-    """Holm's step-down adjustment (1979), which keeps the probability of any false alarm."""
+    """p-values adjusted by Holm (1979), which bounds the probability of any false alarm."""
     order = np.argsort(p_values)
     steps = len(p_values) - np.arange(len(p_values))
     raised = np.minimum(np.maximum.accumulate(p_values[order] * steps), 1.0)

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from cascade_engine.evaluation.bootstrap import Bootstrap, units_of
-from cascade_engine.evaluation.curves import Line, Played, Sample, budget_grid, mixing_corners, play
+from cascade_engine.evaluation.curves import (
+    Curve,
+    PolicyResults,
+    ResampledCurves,
+    budget_grid,
+    mixing_corners,
+    play,
+)
 from tests import by_word
 from tests.helpers import world
 
@@ -17,7 +24,7 @@ from tests.helpers import world
 def line(cost, quality, start=(math.inf, math.nan)):
     one = np.array([start], dtype=float)
     rows = (np.array([row], dtype=float) for row in (cost, quality))
-    return Line.through(*rows, (one[:, 0], one[:, 1]))
+    return Curve.through(*rows, (one[:, 0], one[:, 1]))
 
 
 def read(method, *numbers):
@@ -63,7 +70,7 @@ def test_costs_of_a_quality_by_hand():
 
 
 def test_samples_do_not_mix():
-    both = Line.through(
+    both = Curve.through(
         np.array([[1.0, 3.0], [3.0, 1.0]]),
         np.array([[0.0, 1.0], [0.0, 1.0]]),
         (np.array([1.0, 1.0]), np.array([0.0, 0.0])),
@@ -78,10 +85,10 @@ def sample(cost, quality, plays):
     data = world(3, 2).data()
     data.cost, data.quality = np.tile(cost, (3, 1)), np.tile(quality, (3, 1))
     plays = {
-        name: Played(*(np.tile(np.array(row, float), (3, 1)) for row in curve))
+        name: PolicyResults(*(np.tile(np.array(row, float), (3, 1)) for row in curve))
         for name, curve in plays.items()
     }
-    return Sample(plays, data, Bootstrap(units_of(data), replications=10))
+    return ResampledCurves(plays, data, Bootstrap(units_of(data), replications=10))
 
 
 def test_parity_by_hand():
@@ -164,7 +171,7 @@ def drawn(rng, n):
         noise = 0.0 if name == "ours" else 0.5 * rng.normal(size=(n, 1))
         dear = (hard + noise > threshold).astype(np.intp)
         rows = np.arange(n)[:, None]
-        plays[name] = Played(cost[rows, dear], quality[rows, dear])
+        plays[name] = PolicyResults(cost[rows, dear], quality[rows, dear])
     return cost, quality, plays
 
 
@@ -173,7 +180,7 @@ def test_intervals_of_curves_cover_the_truth():
         cost, quality, plays = drawn(np.random.default_rng(seed), n)
         data = SimpleNamespace(cost=cost, quality=quality)
         bootstrap = Bootstrap(np.arange(n), replications=replications, seed=seed)
-        made = Sample(plays, data, bootstrap)
+        made = ResampledCurves(plays, data, bootstrap)
         apart = made.area("ours") - made.area("theirs")
         at = made.at("ours", np.full(len(apart), 3.0))
         return [made.interval(x) for x in (made.area("ours"), apart, at)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cascade_engine import CascadeDataset, ConfigurationError, DataError
+from cascade_engine.evaluation.cross_validation import mix_and_play, splits
 from cascade_engine.evaluation.payoff import does_it_pay
-from cascade_engine.evaluation.refitting import MIXING, mixed, parts
 from cascade_engine.strategies import SingleModel
 from tests import by_word
 
@@ -141,22 +141,21 @@ def test_groups_stay_together(data):
     grouped = CascadeDataset(
         data.models, data.queries, data.answers, data.quality, data.cost, groups=groups
     )
-    split = parts(grouped, 4, 0)
+    split = splits(grouped, 4, 0)
     for train, test in split:
         assert {groups[i] for i in train}.isdisjoint({groups[i] for i in test})
     assert sorted(np.concatenate([test for _, test in split]).tolist()) == list(range(600))
     with pytest.raises(DataError, match="20 distinct queries, or groups of them"):
-        parts(grouped, 21, 0)
+        splits(grouped, 21, 0)
 
 
 def test_mixing_by_hand(data):
     some = data.take(range(20))
     low, high = some.cost.mean(axis=0)
-    played = mixed(some, some, [low / 2, (low + high) / 2, 2 * high])
+    played = mix_and_play(some, some, [low / 2, (low + high) / 2, 2 * high])
     assert played.cost.mean(axis=0) == pytest.approx([low, (low + high) / 2, high])
     middle = some.quality.mean(axis=1)
     assert played.quality[:, 1] == pytest.approx(middle)
-    assert MIXING == "random mixing of single models"
 
 
 def test_a_budget_below_the_cheapest_policy_is_no_obstacle(data):

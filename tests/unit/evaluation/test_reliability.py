@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cascade_engine import ConfigurationError, DataError
-from cascade_engine.evaluation.calibration import Believed, measure_reliability
+from cascade_engine.evaluation.calibration import Calibration, measure_reliability
 
 
 def test_two_bins_by_hand():
@@ -88,7 +88,7 @@ def test_what_cannot_be_compared_is_refused():
 
 
 def test_each_stage_is_measured_on_what_is_known_then(router, held_out):
-    believed = Believed(router.quality, held_out)
+    believed = Calibration(router.quality, held_out)
     stages = {(r.stage, r.model): r for r in believed.stages}
     assert len(stages) == 8
     evidence = router.quality.read(held_out)

@@ -1,4 +1,4 @@
-"""What a router does on queries that it was not fitted on: by refitting it on the others."""
+"""Cross-validation: a router plays each fold of the data after a refit on the others."""
 
 from __future__ import annotations
 
@@ -7,40 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.core.checks import generator, is_whole
-from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.evaluation.bootstrap import units_of
-from cascade_engine.evaluation.curves import Played, mixing_corners, play
+from cascade_engine.evaluation.curves import PolicyResults, mixing_corners, play
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cascade_engine.core.arrays import FloatArray, IntArray
+    from cascade_engine.core.arrays import IntArray
+    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.routing.router import CascadeRouter
     from cascade_engine.strategies import Strategy
 
-__all__ = ["MIXING", "Part", "assembled", "check_data", "mixed", "parts", "refitted"]
-
-#: Name of random mixing among single models.
-MIXING = "random mixing of single models"
+__all__ = ["Split", "join_folds", "mix_and_play", "refit_and_play", "splits"]
 
 #: Rows to fit on, and rows to play.
-Part = tuple["IntArray", "IntArray"]
+Split = tuple["IntArray", "IntArray"]
 
 
-def check_data(router: CascadeRouter, *given: CascadeDataset | None) -> None:
-    """Refuses what is no data, and data on other models than the router's."""
-    for data in given:
-        if data is not None and not isinstance(data, CascadeDataset):
-            raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
-        if data is not None and data.models != router.models:
-            raise DataError(f"the data is on models {data.models}, the router on {router.models}")
+def splits(data: CascadeDataset, folds: int, seed: int) -> list[Split]:
+    """Splits of the data by folds: each row is played once, after a fit on the other folds.
 
-
-def parts(data: CascadeDataset, folds: int, seed: int) -> list[Part]:
-    """Folds of the data: each row is played once, by a router fitted on the other folds.
-
-    Queries of one text, or of one of the data's groups, stay together.
+    Queries of one text, or of one of the data's groups, are in the same fold.
 
     Raises:
         ConfigurationError: fewer than 2 folds.
@@ -59,13 +47,13 @@ def parts(data: CascadeDataset, folds: int, seed: int) -> list[Part]:
     return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
 
 
-def refitted(
+def refit_and_play(
     router: CascadeRouter,
     strategies: Mapping[str, Strategy],
     train: CascadeDataset,
     test: CascadeDataset,
     budgets: Sequence[float],
-) -> dict[str, Played]:
+) -> dict[str, PolicyResults]:
     """Strategies of a router, fitted on `train` and played on `test` at several budgets."""
     fitted = router.with_budget(None).refit(train)
     return {
@@ -76,7 +64,9 @@ def refitted(
     }
 
 
-def mixed(train: CascadeDataset, test: CascadeDataset, budgets: Sequence[float]) -> Played:
+def mix_and_play(
+    train: CascadeDataset, test: CascadeDataset, budgets: Sequence[float]
+) -> PolicyResults:
     """Random mixing of single models at several budgets, chosen on `train`, expected on `test`."""
     cost, quality = train.cost.mean(axis=0), train.quality.mean(axis=0)
     corners = mixing_corners(cost, quality)
@@ -84,17 +74,13 @@ def mixed(train: CascadeDataset, test: CascadeDataset, budgets: Sequence[float])
     for j, corner in enumerate(corners):
         # The share of one corner rises and falls in straight lines as the budget grows.
         weights[:, corner] = np.interp(budgets, cost[corners], np.eye(len(corners))[j])
-    return Played(test.cost @ weights.T, test.quality @ weights.T)
+    return PolicyResults(test.cost @ weights.T, test.quality @ weights.T)
 
 
-def assembled(pieces: Sequence[tuple[IntArray, Played]]) -> Played:
-    """Pieces of disjoint rows that together are all rows, put in order."""
-    order = np.argsort(np.concatenate([rows for rows, _ in pieces]))
-
-    def column(tables: Sequence[FloatArray]) -> FloatArray:
-        return np.concatenate(tables)[order]
-
-    return Played(
-        column([played.cost for _, played in pieces]),
-        column([played.quality for _, played in pieces]),
+def join_folds(folds: Sequence[tuple[IntArray, PolicyResults]]) -> PolicyResults:
+    """Results on disjoint rows that together are all rows, put in order."""
+    order = np.argsort(np.concatenate([rows for rows, _ in folds]))
+    return PolicyResults(
+        np.concatenate([results.cost for _, results in folds])[order],
+        np.concatenate([results.quality for _, results in folds])[order],
     )
