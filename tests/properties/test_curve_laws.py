@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cascade_engine.evaluation.calibration import measure_reliability
-from cascade_engine.evaluation.curves import Line, mixing_corners
+from cascade_engine.evaluation.curves import Curve, mixing_corners
 
 shares = st.floats(0, 1, allow_subnormal=False)
 costs = st.floats(0.01, 100, allow_subnormal=False)
@@ -25,7 +25,7 @@ def curves(draw):
 
 
 def line(cost, quality, start):
-    return Line.through(cost, quality, (np.array([start[0]]), np.array([start[1]])))
+    return Curve.through(cost, quality, (np.array([start[0]]), np.array([start[1]])))
 
 
 def ends(low, width):

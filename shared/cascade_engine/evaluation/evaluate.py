@@ -36,6 +36,7 @@ from cascade_engine.evaluation.curves import (
     side_by_side,
 )
 from cascade_engine.evaluation.result import Evaluation, Point
+from cascade_engine.routing.fit_data import check_data
 from cascade_engine.routing.router import CascadeRouter
 from cascade_engine.strategies.frontier import check_budget
 
@@ -155,7 +156,7 @@ def _named(
         if not isinstance(router, CascadeRouter):
             raise ConfigurationError(f"router {name!r} must be a CascadeRouter, not {router!r:.80}")
         try:
-            router.check_data(data)
+            check_data(data, router.models)
         except DataError as error:
             raise DataError(f"router {name!r}: {error}") from None
     return named

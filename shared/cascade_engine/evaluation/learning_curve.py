@@ -13,6 +13,7 @@ from cascade_engine.evaluation.bootstrap import Bootstrap, Interval, units_of
 from cascade_engine.evaluation.cross_validation import join_folds, refit_and_play, splits
 from cascade_engine.evaluation.curves import PolicyResults, ResampledCurves, budget_grid
 from cascade_engine.evaluation.tables import in_columns, plain_fields
+from cascade_engine.routing.fit_data import check_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def learning_curve(
     """
     judged = data if test is None else test
     for rows in (data, judged):
-        router.check_data(rows)
+        check_data(rows, router.models)
     if not tolerance >= 0:
         raise ConfigurationError(f"tolerance must be a number >= 0, not {tolerance!r}")
     parts = splits(data, folds, seed)

@@ -17,6 +17,7 @@ from cascade_engine.evaluation.cross_validation import (
 )
 from cascade_engine.evaluation.curves import MIXING, ResampledCurves, budget_grid
 from cascade_engine.evaluation.tables import in_columns, plain_fields
+from cascade_engine.routing.fit_data import check_data
 from cascade_engine.strategies import find_strategy
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def does_it_pay(
     """
     judged = data if test is None else test
     for rows in (data, judged):
-        router.check_data(rows)
+        check_data(rows, router.models)
     if len(data.models) < 2:  # noqa: PLR2004
         raise ConfigurationError(f"nothing to choose among: the only model is {data.models}")
     named = _strategies(router, strategies)

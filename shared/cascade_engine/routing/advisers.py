@@ -37,6 +37,7 @@ __all__ = [
     "ChatRouter",
     "add_advice",
     "check_advisers",
+    "check_prices",
     "default_estimator",
     "judge_prompt",
     "router_prompt",
@@ -305,6 +306,20 @@ def check_advisers(advisers: Iterable[Any], models: Sequence[str]) -> tuple[Advi
             f"{twice} would name two things: advisers need names of their own, unlike the models'"
         )
     return checked
+
+
+def check_prices(prices: Iterable[str], models: Sequence[str], advisers: Sequence[Adviser]) -> None:
+    """Refuses prices of what is neither a model nor an adviser.
+
+    Raises:
+        ConfigurationError: there is a price under another name.
+    """
+    unknown = sorted(set(prices) - {*models, *(adviser.name for adviser in advisers)})
+    if unknown:
+        raise ConfigurationError(
+            f"prices are given for {unknown}, which are not among the models {models}"
+            + (" or the advisers" if advisers else "")
+        )
 
 
 def add_advice(record: Record, signals: Mapping[str, float], paid: Mapping[str, float]) -> Record:

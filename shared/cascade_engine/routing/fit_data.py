@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cascade_engine.errors import UnknownPriceError
+from cascade_engine.data.dataset import CascadeDataset
+from cascade_engine.errors import DataError, UnknownPriceError
 from cascade_engine.storage.registry import persistent
 from cascade_engine.tuning.beliefs import EstimatedBeliefs
 from cascade_engine.tuning.tune import tune_on
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cascade_engine.core.arrays import FloatArray
-    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.routing.live_advice import AdvicePlan
     from cascade_engine.strategies import Strategy
     from cascade_engine.tuning.simulation import AdviceCosts
     from cascade_engine.tuning.tune import Tuned
 
-__all__ = ["FitData", "add_surcharge", "out_of_fold_costs"]
+__all__ = ["FitData", "add_surcharge", "check_data", "out_of_fold_costs"]
 
 
 @persistent("CascadeRouter.data")
@@ -77,6 +79,21 @@ class FitData:
         """
         believe, later = (add_surcharge(b, plan, strategy) for b in (self.believe, self.later))
         return tune_on(strategy, believe, self.quality, self.cost, advice=self.advice, later=later)
+
+
+def check_data(data: CascadeDataset, models: Sequence[str]) -> None:
+    """Refuses what is no data set, and data on other models than a router's.
+
+    Raises:
+        DataError: `data` is no `CascadeDataset`, or its models are not these.
+    """
+    if not isinstance(data, CascadeDataset):
+        raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
+    if data.models != models:
+        raise DataError(
+            f"the data is on models {data.models} and the router on {models}: use "
+            "data.select(router.models), or build the router on the data's models"
+        )
 
 
 def out_of_fold_costs(cost: CostEstimator, data: CascadeDataset) -> FloatArray:

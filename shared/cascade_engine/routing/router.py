@@ -5,17 +5,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from cascade_engine.core.checks import check_names, is_whole
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Query
-from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.estimators import PoissonCostEstimator
-from cascade_engine.routing.advisers import check_advisers, default_estimator
+from cascade_engine.routing.advisers import check_advisers, check_prices, default_estimator
 from cascade_engine.routing.decider import UNFITTED_THRESHOLD, Decider, unfitted_decider
-from cascade_engine.routing.fit_data import FitData, add_surcharge, out_of_fold_costs
+from cascade_engine.routing.fit_data import FitData, add_surcharge, check_data, out_of_fold_costs
 from cascade_engine.routing.fit_summary import summarize_fit
 from cascade_engine.routing.limits import check_lam
 from cascade_engine.routing.recorded_advice import advice_costs, plan_advice
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.core.prices import Price
     from cascade_engine.core.records import Answer
+    from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.estimators import CostEstimator, QualityEstimator
     from cascade_engine.routing.advisers import Adviser
     from cascade_engine.routing.fit_summary import FittingSummary
@@ -140,13 +138,7 @@ class CascadeRouter:
         self.strategy = find_strategy(strategy)
         self.cost = cost or PoissonCostEstimator(seed=seed)
         self.prices = dict(prices or {})
-        named = {*self.models, *(adviser.name for adviser in self.advisers)}
-        unknown = sorted(set(self.prices) - named)
-        if unknown:
-            raise ConfigurationError(
-                f"prices are given for {unknown}, which are not among the models {self.models}"
-                + (" or the advisers" if self.advisers else "")
-            )
+        check_prices(self.prices, self.models, self.advisers)
         self.charge = Charge(self.prices, charge)
         if budget is not None:
             check_budget(budget)
@@ -205,20 +197,6 @@ class CascadeRouter:
         self.strategy, self.frontier_ = data.tune(strategy, self._advising)
         self.policy_ = self._policy_at(self.budget)
 
-    def check_data(self, data: CascadeDataset) -> None:
-        """Refuses what is no data set, and data on other models.
-
-        Raises:
-            DataError: `data` is no `CascadeDataset`, or its models are not the router's.
-        """
-        if not isinstance(data, CascadeDataset):
-            raise DataError(f"the data must be a CascadeDataset, not {data!r:.80}")
-        if data.models != self.models:
-            raise DataError(
-                f"the data is on models {data.models} and the router on {self.models}: use "
-                "data.select(router.models), or build the router on the data's models"
-            )
-
     def take_samples(self, data: CascadeDataset) -> CascadeDataset:
         """Complete data as sessions see it: with as many samples beside answers as they ask for.
 
@@ -229,7 +207,7 @@ class CascadeRouter:
         Raises:
             DataError: the data's models are not the router's, or an answer has too few samples.
         """
-        self.check_data(data)
+        check_data(data, self.models)
         return take_samples(data, self.samples, self.charge)
 
     def summarize(
@@ -250,12 +228,12 @@ class CascadeRouter:
         """
         if not self.is_fitted:
             raise NotFittedError("there is no fit to sum up: call fit first")
-        self.check_data(data)
+        check_data(data, self.models)
         return summarize_fit(
             data,
             estimator=self.quality,
             expected=self.cost.cross_predict(data) if expected is None else expected,
-            play=lambda beliefs: self._player(data, beliefs)(self.policy_),
+            play=lambda beliefs: self._play(self.simulation(data, beliefs), data, self.policy_),
             strategy=self.strategy.name,
             budget=self.budget,
         )
@@ -269,14 +247,6 @@ class CascadeRouter:
             cost=data.cost,
             advice=advice_costs(self.advisers, self.samples, self.take_samples(data)),
         )
-
-    def _player(
-        self, data: CascadeDataset, beliefs: EstimatedBeliefs
-    ) -> Callable[[Policy], Outcome]:
-        """A function that plays any policy, tossing each query's coin as its session would."""
-        simulation = self.simulation(data, beliefs)
-        tosses = [coin(query.text, self.seed) for query in data.queries]
-        return lambda policy: simulation.play(np.array([policy.lam(toss) for toss in tosses]))
 
     def _policy_at(self, budget: float | None) -> Policy:
         return self.frontier_.at(
@@ -349,22 +319,12 @@ class CascadeRouter:
             decider, lam = self._unfitted, 1 - UNFITTED_THRESHOLD
             max_cost = min((x for x in (target, max_cost) if x is not None), default=None)
         else:
-            decider = self._decider()
+            parts = (self.models, self.quality, self.cost, self.strategy, self.charge)
+            decider = Decider(*parts, fitted=True, advising=self._advising)
             if lam is None:
                 policy = self.policy_ if budget is None else self._policy_at(budget)
                 lam = policy.lam(coin(query.text, self.seed))
         return Session(decider, query, lam=lam, budget=target, max_cost=max_cost, only=only)
-
-    def _decider(self) -> Decider:
-        return Decider(
-            self.models,
-            self.quality,
-            self.cost,
-            self.strategy,
-            self.charge,
-            fitted=True,
-            advising=self._advising,
-        )
 
     def save(
         self, path: str | PathLike[str], *, include_fitting_data: bool = False
@@ -425,5 +385,14 @@ class CascadeRouter:
             raise NotFittedError("replay needs a fitted router: call fit first")
         data = self.take_samples(data)
         evidence, expected = self.quality.read(data), self.cost.predict(data.queries)
-        play = self._player(data, EstimatedBeliefs(self.quality, evidence, expected))
-        return lambda budget: play(self.policy_ if budget is None else self._policy_at(budget))
+        simulation = self.simulation(data, EstimatedBeliefs(self.quality, evidence, expected))
+
+        def play(budget: float | None) -> Outcome:
+            policy = self.policy_ if budget is None else self._policy_at(budget)
+            return self._play(simulation, data, policy)
+
+        return play
+
+    def _play(self, simulation: Simulation, data: CascadeDataset, policy: Policy) -> Outcome:
+        """Plays a policy, each query's coin falling as in its session."""
+        return simulation.play_policy(policy, [query.text for query in data.queries], self.seed)

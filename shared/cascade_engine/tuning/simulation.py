@@ -15,14 +15,16 @@ import numpy as np
 from cascade_engine.core.arrays import patterns
 from cascade_engine.storage.registry import persistent
 from cascade_engine.strategies import STOP, ListedStrategy, Piece
+from cascade_engine.strategies.frontier import coin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray, NumberArray
     from cascade_engine.estimators import Estimates
     from cascade_engine.strategies import Strategy
     from cascade_engine.strategies.contract import BeliefFunction
+    from cascade_engine.strategies.frontier import Policy
 
 __all__ = ["AdviceCosts", "Ends", "Outcome", "Simulation"]
 
@@ -187,6 +189,16 @@ class Simulation:
         ]
         columns = zip(*((p.run, p.chosen, p.cost, p.quality) for p in parts), strict=True)
         return Outcome(*(np.concatenate(column) for column in columns))
+
+    def play_policy(self, policy: Policy, ids: Sequence[str], seed: int) -> Outcome:
+        """Plays a policy; each query tosses a coin between its two lambdas, by its id and the seed.
+
+        Args:
+            policy: the policy.
+            ids: an id for each of the n queries; sessions take the query's text.
+            seed: of the coins.
+        """
+        return self.play(np.array([policy.lam(coin(name, seed)) for name in ids]))
 
     def _play(self, lam: FloatArray, rows: IntArray) -> Outcome:
         m, k = len(rows), self._quality.shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 from cascade_engine.core.checks import check_table, is_number
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.strategies import TuningData, find_strategy
-from cascade_engine.strategies.frontier import Frontier, Policy, coin
+from cascade_engine.strategies.frontier import Frontier, Policy
 from cascade_engine.tuning.frontier_search import (
     costs_at,
     rehearsed_frontier,
@@ -128,7 +128,7 @@ def simulate(
         names = [str(row) for row in range(len(beliefs))] if ids is None else ids
         if len(names) != len(beliefs):
             raise DataError(f"{len(names)} ids for {len(beliefs)} queries")
-        return simulation.play(np.array([policy.lam(coin(str(name), seed)) for name in names]))
+        return simulation.play_policy(policy, [str(name) for name in names], seed)
     if not (is_number(policy) and 0 <= policy < np.inf):
         raise ConfigurationError(f"lambda must be a finite number >= 0, not {policy!r}")
     return simulation.play(np.full(len(beliefs), float(policy)))
