@@ -373,7 +373,7 @@ def test_what_cannot_be_evaluated_is_refused(router, held_out):
         evaluate({}, held_out)
     with pytest.raises(ConfigurationError, match="or a mapping of names to routers, not \\["):
         evaluate([router], held_out)
-    with pytest.raises(DataError, match="router 'mine' is on"):
+    with pytest.raises(DataError, match="router 'mine': the data is on models"):
         evaluate({"mine": router}, held_out.select(held_out.models[:2]))
     with pytest.raises(NotFittedError, match="call fit first"):
         evaluate(CascadeRouter(held_out.models), held_out)
