@@ -132,12 +132,11 @@ def open_run(
         # The cascade's own handlers hear of its decisions, and not of its children, unless they
         # count tokens.
         events = manager.configure(callbacks, cascade.callbacks, cascade.verbose)
-    configurable = config.get("configurable") or {}
     run = Run(
-        options=read_options(configurable, cascade.models),
-        config=_config_below(events, run_id, manager, configurable),
-        run_id=run_id,
-        events=events if events.handlers else None,
+        read_options(config.get("configurable"), cascade.models),
+        _config_below(events, run_id, config, is_async=is_async),
+        run_id,
+        events if events.handlers else None,
     )
     return cast("RunnableConfig", {**config, "run_id": run_id, "callbacks": callbacks}), run
 
@@ -155,9 +154,9 @@ def run_below(
     # The call has no run of its own: the children belong to the run that surrounds it.
     manager = AsyncCallbackManager if is_async else CallbackManager
     around = manager.configure(config.get("callbacks"))
-    configurable = config.get("configurable") or {}
-    options = read_options(configurable, models)
-    return Run(options, _config_below(around, around.parent_run_id, manager, configurable))
+    options = read_options(config.get("configurable"), models)
+    below = _config_below(around, around.parent_run_id, config, is_async=is_async)
+    return Run(options, below)
 
 
 def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool) -> Run:
@@ -170,10 +169,9 @@ def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_a
         is_async: whether the children are awaited.
     """
     manager = AsyncCallbackManager if is_async else CallbackManager
-    configurable = config.get("configurable") or {}
     return Run(
-        read_options(configurable, models),
-        _config_below(parent, parent.run_id, manager, configurable),
+        read_options(config.get("configurable"), models),
+        _config_below(parent, parent.run_id, config, is_async=is_async),
         parent.run_id,
         manager(handlers=list(parent.handlers), parent_run_id=parent.run_id),
     )
@@ -183,8 +181,8 @@ class Surroundings:
     """A context in which a child's configuration is the one that surrounds it.
 
     A binding merges what surrounds it into what it is called with: it would bring back the handlers
-    and options that a child must not see. LangChain's own `set_config_context` copies the whole
-    context, which costs several times as much, and leaves it set for `async` code.
+    and options that a child must not see. LangChain's own `set_config_context` sets it in a copy of
+    the context, which is slow to make, and in which nothing can be awaited.
     """
 
     __slots__ = ("_config", "_token")
@@ -225,13 +223,10 @@ async def astreamed(
 
 
 def _config_below(
-    source: Any,
-    run_id: uuid.UUID | None,
-    manager: type[CallbackManager | AsyncCallbackManager],
-    configurable: Mapping[str, Any],
+    source: Any, run_id: uuid.UUID | None, config: RunnableConfig, *, is_async: bool
 ) -> RunnableConfig:
     """The children's configuration: the source's handlers, tags and metadata, under a run's id."""
-    is_async = manager is AsyncCallbackManager
+    manager: Any = AsyncCallbackManager if is_async else CallbackManager
     inherited = [*source.inheritable_handlers, *token_counters(source)]
     handlers = without_tokens(inherited, is_async=is_async)
     children = manager(
@@ -243,6 +238,7 @@ def _config_below(
         metadata=_without_model(source.inheritable_metadata),
         inheritable_metadata=_without_model(source.inheritable_metadata),
     )
+    configurable = config.get("configurable") or {}
     others = {key: value for key, value in configurable.items() if key not in OPTIONS}
     return RunnableConfig(callbacks=children, configurable=others)
 
