@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableSequence
 
 from cascade_engine import adrive, drive
-from cascade_engine.core.retrying import Retries, is_temporary
+from cascade_engine.core.retries import Retries, is_temporary
 from cascade_engine.routing import attempt
 from langchain_cascade._callbacks import Surroundings, astreamed, streamed
 from langchain_cascade._children import adapt

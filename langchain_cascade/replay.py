@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, PrivateAttr
 
 from cascade_engine import CascadeDataset  # noqa: TC001  pydantic reads it
-from cascade_engine.data.recording import Recording
+from cascade_engine.plugin.replay import Recording
 from langchain_cascade._messages import query_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 
-from cascade_engine.core.retrying import Retries, is_temporary
+from cascade_engine.core.retries import Retries, is_temporary
 from cascade_engine.plugin import names
 from cascade_engine.plugin.training_data import Children
 from llamaindex_cascade._messages import RECORD

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from cascade_engine import CascadeError, DataError
-from cascade_engine.data.traces import LoggedTrace, TraceLog
+from cascade_engine.data.traffic import LoggedTrace, TraceLog
 from cascade_engine.storage.json_values import content_key, value_to_json
 from llamaindex_cascade.events import CascadeTraceEvent
 

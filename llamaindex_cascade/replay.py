@@ -18,7 +18,7 @@ from pydantic import Field, PrivateAttr, SkipValidation
 from typing_extensions import override
 
 from cascade_engine import CascadeDataset  # noqa: TC001  pydantic reads it
-from cascade_engine.data.recording import Recording
+from cascade_engine.plugin.replay import Recording
 from llamaindex_cascade._messages import query_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cascade_engine.core.trace import Advice, Decision, Failure, Trace
 from cascade_engine.data.collection import Collection, acollect, collect
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.data.judge_labels import Judge, Judgement
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import (
     AllModelsFailedError,
     BudgetWarning,

@@ -25,7 +25,7 @@ from measuring import parser, seconds, table, times, write
 from cascade_engine import CascadeRouter, Price
 from cascade_engine.answers.question_form import form_of
 from cascade_engine.datasets import load_everyday
-from cascade_engine.estimators.features.texts import read, weighed
+from cascade_engine.estimators.features.query_text import read, weighed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

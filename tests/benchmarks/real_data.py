@@ -17,7 +17,7 @@ from cascade_engine.answers import canonical_answer
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.datasets import load_everyday
 from cascade_engine.estimators import Agreement, CombinedEstimator, StructureSignal
-from cascade_engine.estimators.contracts import AnswerSignal
+from cascade_engine.estimators.base import AnswerSignal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

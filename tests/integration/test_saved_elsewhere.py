@@ -12,7 +12,7 @@ LEARN = """
 import sys
 import numpy as np
 from cascade_engine import Answer, CascadeDataset, CascadeRouter
-from cascade_engine.routing.saving import save
+from cascade_engine.routing.persistence import save
 from cascade_engine.estimators import CombinedEstimator, PoissonCostEstimator
 
 def table(seed, n):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cascade_engine import Answer, CascadeDataset, DataError, Query, ToolCall, Usage
 from cascade_engine.core.queries import query_key
 from cascade_engine.data.collection import Collection, collect
-from cascade_engine.data.splitting import clusters
+from cascade_engine.data.splits import clusters
 from cascade_engine.storage.json_records import record_from_json, record_to_json
 from cascade_engine.storage.json_values import json_line, value_from_json, value_to_json
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from cascade_engine.data.collection import Collection, Missing, acollect, collect
 from cascade_engine.data.dataset import CascadeDataset
 from cascade_engine.data.judge_labels import Judge, Judgement
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 
 __all__ = [
     "CascadeDataset",

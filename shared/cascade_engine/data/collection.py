@@ -11,19 +11,19 @@ from cascade_engine.core.checks import check_names
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.core.retrying import is_temporary
-from cascade_engine.data.collecting.calls import Job, arun, run
-from cascade_engine.data.collecting.journal import (
+from cascade_engine.core.retries import is_temporary
+from cascade_engine.data.calls.job import Job, arun, run
+from cascade_engine.data.calls.journal import (
     CallResult,
     Cell,
     latest_results,
     read_journal,
 )
-from cascade_engine.data.collecting.ledger import samples_by_model
+from cascade_engine.data.calls.ledger import samples_by_model
 from cascade_engine.data.dataset import CascadeDataset, with_labels
+from cascade_engine.data.label_sources import find_labeller
 from cascade_engine.data.labeller import AnswerTable
-from cascade_engine.data.labels import find_labeller
-from cascade_engine.data.traces.traffic import read_traffic
+from cascade_engine.data.traffic.call_log import read_traffic
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from cascade_engine.core.prices import Price
-    from cascade_engine.data.collecting.ledger import Ledger
-    from cascade_engine.data.traces.trace_line import LoggedTrace
+    from cascade_engine.data.calls.ledger import Ledger
+    from cascade_engine.data.traffic.trace_line import LoggedTrace
 
 __all__ = ["Collection", "Missing", "acollect", "collect"]
 

@@ -12,9 +12,9 @@ from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import as_queries
 from cascade_engine.data.files import jsonl, pandas_frames, parquet
 from cascade_engine.data.files.jsonl import COLUMNS
+from cascade_engine.data.label_sources import GraderLabeller, find_labeller
 from cascade_engine.data.labeller import AnswerTable, Labels
-from cascade_engine.data.labels import GraderLabeller, find_labeller
-from cascade_engine.data.splitting import split_rows
+from cascade_engine.data.splits import split_rows
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ import numpy as np
 from cascade_engine.answers.text import full_text
 from cascade_engine.core.checks import check_function, is_number
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting.calls import Job, arun, await_call, is_async, run
-from cascade_engine.data.collecting.journal import CallFailure, Cell, latest_results
+from cascade_engine.data.calls.job import Job, arun, await_call, is_async, run
+from cascade_engine.data.calls.journal import CallFailure, Cell, latest_results
 from cascade_engine.data.labeller import AnswerTable, Labeller, Labels
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.storage.json_values import value_to_json
 
 if TYPE_CHECKING:
-    from cascade_engine.data.collecting.ledger import Ledger
+    from cascade_engine.data.calls.ledger import Ledger
 
 __all__ = ["Judge", "JudgeFunction", "Judgement"]
 

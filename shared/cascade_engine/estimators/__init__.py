@@ -16,8 +16,7 @@ from cascade_engine.estimators.answer_signals import (
     RecordedSignal,
     StructureSignal,
 )
-from cascade_engine.estimators.combined import CombinedEstimator, LogprobEstimator
-from cascade_engine.estimators.contracts import (
+from cascade_engine.estimators.base import (
     AnswerSignal,
     CostEstimator,
     Estimates,
@@ -25,6 +24,7 @@ from cascade_engine.estimators.contracts import (
     Following,
     QualityEstimator,
 )
+from cascade_engine.estimators.combined import CombinedEstimator, LogprobEstimator
 from cascade_engine.estimators.cost import (
     LinearCostEstimator,
     PoissonCostEstimator,

@@ -9,7 +9,7 @@ import numpy as np
 from cascade_engine.answers.canonical_answers import canonical_answer
 from cascade_engine.answers.extractors import automatic
 from cascade_engine.answers.text import full_text
-from cascade_engine.estimators.contracts import RowSignal
+from cascade_engine.estimators.base import RowSignal
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

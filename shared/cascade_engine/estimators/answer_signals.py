@@ -10,7 +10,7 @@ import numpy as np
 from cascade_engine.answers.structure import structure_row, structure_table
 from cascade_engine.core.checks import is_number
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.estimators.contracts import AnswerSignal, RowSignal
+from cascade_engine.estimators.base import AnswerSignal, RowSignal
 from cascade_engine.estimators.features.logprobs import logprob_features
 from cascade_engine.storage.registry import persistent
 

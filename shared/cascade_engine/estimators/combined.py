@@ -14,7 +14,7 @@ from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError, PersistenceError
 from cascade_engine.estimators.agreement import Agreement
 from cascade_engine.estimators.answer_signals import EffortSignal, LogprobSignal, StructureSignal
-from cascade_engine.estimators.contracts import (
+from cascade_engine.estimators.base import (
     AnswerSignal,
     ExAnteEstimator,
     Following,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.core.records import Answer, Query
     from cascade_engine.data.dataset import CascadeDataset
-    from cascade_engine.estimators.features.texts import QueryFeatures
+    from cascade_engine.estimators.features.query_text import QueryFeatures
 
 __all__ = ["CombinedEstimator", "LogprobEstimator"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators.contracts import CostEstimator, check_fitted
-from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.base import CostEstimator, check_fitted
+from cascade_engine.estimators.features.query_text import QueryFeatures
 from cascade_engine.estimators.regression.logistic import (
     fold_masks,
     group_folds,

@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.estimators.features.vectors import Embedder
-from cascade_engine.estimators.regression.query_regression import STRENGTHS, RegressionEstimator
+from cascade_engine.estimators.query_regression import STRENGTHS, RegressionEstimator
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

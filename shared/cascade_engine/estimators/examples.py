@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
+from cascade_engine.estimators.base import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.features.vectors import UnitVectors
 from cascade_engine.estimators.regression.logistic import one_thread
 from cascade_engine.estimators.static import check_known

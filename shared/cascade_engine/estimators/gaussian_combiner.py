@@ -9,7 +9,7 @@ import numpy as np
 from cascade_engine.core.arrays import patterns
 from cascade_engine.core.checks import check_shape, check_table
 from cascade_engine.errors import DataError, NotFittedError
-from cascade_engine.estimators.contracts import Estimates
+from cascade_engine.estimators.base import Estimates
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

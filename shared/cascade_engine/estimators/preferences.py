@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
+from cascade_engine.estimators.base import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.features.vectors import UnitVectors
 from cascade_engine.estimators.regression.logistic import (
     Logistic,

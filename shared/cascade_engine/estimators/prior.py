@@ -10,7 +10,7 @@ import numpy as np
 from cascade_engine.answers.certain_failures import certainly_fails
 from cascade_engine.answers.refusals import refuses
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators.contracts import QualityEstimator
+from cascade_engine.estimators.base import QualityEstimator
 from cascade_engine.estimators.features.logprobs import confidence
 from cascade_engine.storage.registry import persistent
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cascade_engine.core.checks import check_function, check_names, is_number
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
-from cascade_engine.estimators.contracts import ExAnteEstimator
+from cascade_engine.estimators.base import ExAnteEstimator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

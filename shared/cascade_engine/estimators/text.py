@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cascade_engine.estimators.features.texts import QueryFeatures
-from cascade_engine.estimators.regression.query_regression import STRENGTHS, RegressionEstimator
+from cascade_engine.estimators.features.query_text import QueryFeatures
+from cascade_engine.estimators.query_regression import STRENGTHS, RegressionEstimator
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.core.checks import generator, is_number, is_whole
-from cascade_engine.data.splitting import clusters
+from cascade_engine.data.splits import clusters
 from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:

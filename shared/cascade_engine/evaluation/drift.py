@@ -12,7 +12,7 @@ from cascade_engine.core.checks import is_number
 from cascade_engine.core.records import Query
 from cascade_engine.core.trace import Trace
 from cascade_engine.data.dataset import CascadeDataset
-from cascade_engine.data.traces.trace_line import LoggedTrace
+from cascade_engine.data.traffic.trace_line import LoggedTrace
 from cascade_engine.errors import ConfigurationError, DataError, NotFittedError
 from cascade_engine.evaluation.tables import in_columns, plain_fields
 from cascade_engine.evaluation.two_samples import holm, ks, psi, two_means, two_proportions

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 # The frameworks' models are pydantic's, which reads the types of fields at run time.
 from cascade_engine.core.prices import Price  # noqa: TC001
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators.contracts import CostEstimator, QualityEstimator  # noqa: TC001
+from cascade_engine.estimators.base import CostEstimator, QualityEstimator  # noqa: TC001
 from cascade_engine.routing.router import CascadeRouter
 from cascade_engine.strategies import DEFAULT_STRATEGY
-from cascade_engine.strategies.contract import Strategy  # noqa: TC001
+from cascade_engine.strategies.base import Strategy  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

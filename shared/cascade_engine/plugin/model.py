@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cascade_engine.plugin.fields import CascadeFields
 from cascade_engine.plugin.learner import Learner
 from cascade_engine.plugin.names import given_once
-from cascade_engine.plugin.saving import restore, save_cascade
+from cascade_engine.plugin.persistence import restore, save_cascade
 from cascade_engine.plugin.shadow import Shadow
 
 if TYPE_CHECKING:

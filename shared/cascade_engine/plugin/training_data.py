@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_engine.data.collection import Collection, acollect, collect
 from cascade_engine.data.dataset import CascadeDataset
-from cascade_engine.data.labels import check_labels
-from cascade_engine.data.traces.trace_line import LoggedTrace
-from cascade_engine.data.traces.traffic import query_without_advice
+from cascade_engine.data.label_sources import check_labels
+from cascade_engine.data.traffic.call_log import query_without_advice
+from cascade_engine.data.traffic.trace_line import LoggedTrace
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.routing.recorded_advice import aadvise, advise
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cascade_engine.core.records import Call
 from cascade_engine.core.trace import Advice
 from cascade_engine.routing.advisers import Adviser
-from cascade_engine.routing.sampling import Sampler, samplers, without_samples
+from cascade_engine.routing.samples import Sampler, samplers, without_samples
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cascade_engine.routing.fit_data import FitData, add_surcharge, check_data, 
 from cascade_engine.routing.fit_summary import summarize_fit
 from cascade_engine.routing.limits import check_lam
 from cascade_engine.routing.recorded_advice import advice_costs, plan_advice
-from cascade_engine.routing.sampling import check_samples, take_samples, without_samples
+from cascade_engine.routing.samples import check_samples, take_samples, without_samples
 from cascade_engine.routing.session import Session
 from cascade_engine.storage.registry import fitting_data_of, persistent
 from cascade_engine.strategies import DEFAULT_STRATEGY, find_strategy
@@ -344,7 +344,7 @@ class CascadeRouter:
         Raises:
             PersistenceError: something that cannot be saved, or a folder of something else.
         """
-        from cascade_engine.routing.saving import save  # noqa: PLC0415  few routers are saved
+        from cascade_engine.routing.persistence import save  # noqa: PLC0415  few routers are saved
 
         return save(self, path, include_fitting_data=include_fitting_data)
 
@@ -362,7 +362,7 @@ class CascadeRouter:
             PersistenceError: there is no router, it is damaged or of another version, or `supply`
                 does not fit it.
         """
-        from cascade_engine.routing.saving import load  # noqa: PLC0415  few routers are loaded
+        from cascade_engine.routing.persistence import load  # noqa: PLC0415  few routers are loaded
 
         return load(CascadeRouter, path, supply=supply)[0]
 

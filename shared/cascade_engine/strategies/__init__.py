@@ -10,9 +10,7 @@ reservation values) and `supermodels` (the best set of models).
 """
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies.cascade_routing import CascadeRouting
-from cascade_engine.strategies.cascading import Cascading
-from cascade_engine.strategies.contract import (
+from cascade_engine.strategies.base import (
     STOP,
     ListedStrategy,
     Options,
@@ -20,10 +18,12 @@ from cascade_engine.strategies.contract import (
     Strategy,
     TuningData,
 )
-from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.cascade_routing import CascadeRouting
+from cascade_engine.strategies.cascading import Cascading
+from cascade_engine.strategies.escalation import Escalating
 from cascade_engine.strategies.fitted_value_iteration import FittedValueIteration
 from cascade_engine.strategies.frontier import Frontier, Policy
-from cascade_engine.strategies.mixing import RandomMixing
+from cascade_engine.strategies.random_mixing import RandomMixing
 from cascade_engine.strategies.reservation_index import ReservationIndex
 from cascade_engine.strategies.routing import Routing
 from cascade_engine.strategies.single import SingleModel

@@ -9,8 +9,8 @@ import numpy as np
 from cascade_engine.core.arrays import highest, subset_sums
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
-from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.base import STOP, ListedStrategy, Options
+from cascade_engine.strategies.escalation import Escalating
 from cascade_engine.strategies.gaussian.expected_max import expected_max_subsets
 from cascade_engine.strategies.supermodels import Problem, best_first_model, best_first_models
 

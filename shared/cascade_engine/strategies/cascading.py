@@ -8,8 +8,8 @@ import numpy as np
 
 from cascade_engine.core.arrays import highest
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
-from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.base import STOP, ListedStrategy, Options
+from cascade_engine.strategies.escalation import Escalating
 from cascade_engine.strategies.gaussian.expected_max import expected_max_prefixes
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 from cascade_engine.core.arrays import highest, patterns
 from cascade_engine.errors import ConfigurationError, NotFittedError
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, Strategy
-from cascade_engine.strategies.escalating import check_depth
+from cascade_engine.strategies.base import STOP, Strategy
+from cascade_engine.strategies.escalation import check_depth
 from cascade_engine.strategies.values import Setting, learn_values
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies.contract import Rehearsal, TuningData
+    from cascade_engine.strategies.base import Rehearsal, TuningData
     from cascade_engine.strategies.values import Values
 
 __all__ = ["FittedValueIteration"]

@@ -9,8 +9,8 @@ import numpy as np
 
 from cascade_engine.core.arrays import highest
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, Piece
-from cascade_engine.strategies.escalating import Escalating
+from cascade_engine.strategies.base import STOP, Piece
+from cascade_engine.strategies.escalation import Escalating
 from cascade_engine.strategies.gaussian.expected_max import expected_excess
 from cascade_engine.strategies.gaussian.reservation import one_decision, reservation_values
 

@@ -9,7 +9,7 @@ import numpy as np
 from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
+from cascade_engine.strategies.base import STOP, ListedStrategy, Options
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cascade_engine.storage.registry import persistent
+from cascade_engine.strategies.base import STOP, ListedStrategy, Options
 from cascade_engine.strategies.cascading import first_waiting, later
-from cascade_engine.strategies.contract import STOP, ListedStrategy, Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ from cascade_engine.core.arrays import highest
 from cascade_engine.estimators.regression.logistic import logit, logit_one, standards
 from cascade_engine.estimators.regression.ridge import ridge
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.contract import STOP, Rehearsal
+from cascade_engine.strategies.base import STOP, Rehearsal
 from cascade_engine.strategies.gaussian.expected_max import excess_one, expected_excess
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray
     from cascade_engine.estimators import Estimates
-    from cascade_engine.strategies.contract import BeliefFunction
+    from cascade_engine.strategies.base import BeliefFunction
 
 Number = TypeVar("Number", float, "FloatArray")
 

@@ -16,7 +16,7 @@ from cascade_engine.core.checks import check_shape, check_table
 from cascade_engine.errors import ConfigurationError, DataError
 from cascade_engine.estimators import Estimates
 from cascade_engine.storage.registry import persistent
-from cascade_engine.strategies.gaussian.correlated import check_covariance
+from cascade_engine.strategies.gaussian.covariance import check_covariance
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cascade_engine.core.arrays import FloatArray, IntArray
-    from cascade_engine.strategies.contract import Rehearsal
+    from cascade_engine.strategies.base import Rehearsal
     from cascade_engine.tuning.simulation import Ends, Simulation
 
 __all__ = ["costs_at", "rehearsed_frontier", "trace_frontier"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray, IntArray, NumberArray
     from cascade_engine.estimators import Estimates
     from cascade_engine.strategies import Strategy
-    from cascade_engine.strategies.contract import BeliefFunction
+    from cascade_engine.strategies.base import BeliefFunction
     from cascade_engine.strategies.frontier import Policy
 
 __all__ = ["AdviceCosts", "Ends", "Outcome", "Simulation"]

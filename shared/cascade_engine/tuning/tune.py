@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cascade_engine.core.arrays import FloatArray
     from cascade_engine.estimators import CombinedBeliefs
     from cascade_engine.strategies import Strategy
-    from cascade_engine.strategies.contract import BeliefFunction
+    from cascade_engine.strategies.base import BeliefFunction
     from cascade_engine.tuning.beliefs import Beliefs
     from cascade_engine.tuning.simulation import AdviceCosts
 

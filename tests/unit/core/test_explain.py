@@ -7,7 +7,7 @@ import pytest
 from cascade_engine import Answer, CascadeRouter, DataError, Price, StreamClosedError, Trace
 from cascade_engine import Query as Asked
 from cascade_engine.core.explain import explain
-from cascade_engine.data.traces import TraceLog, read_traces
+from cascade_engine.data.traffic import TraceLog, read_traces
 from tests import by_word
 
 

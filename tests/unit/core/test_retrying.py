@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cascade_engine.core.retrying import Retries
+from cascade_engine.core.retries import Retries
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def pauses(monkeypatch):
     async def asleep(seconds):
         waited.append(seconds)
 
-    monkeypatch.setattr("cascade_engine.core.retrying.time.sleep", waited.append)
-    monkeypatch.setattr("cascade_engine.core.retrying.asyncio.sleep", asleep)
+    monkeypatch.setattr("cascade_engine.core.retries.time.sleep", waited.append)
+    monkeypatch.setattr("cascade_engine.core.retries.asyncio.sleep", asleep)
     return waited
 
 

@@ -20,8 +20,8 @@ from cascade_engine import (
     UnknownPriceError,
     Usage,
 )
-from cascade_engine.core.retrying import Retries, is_temporary
-from cascade_engine.data.collecting.ledger import Progress
+from cascade_engine.core.retries import Retries, is_temporary
+from cascade_engine.data.calls.ledger import Progress
 from cascade_engine.data.collection import Collection, acollect, collect
 from tests.helpers import finished
 
@@ -607,7 +607,7 @@ class TestProgress:
 
         monkeypatch.setitem(sys.modules, "ipykernel", sys)
         monkeypatch.setattr("tqdm.auto.tqdm", Bar)
-        monkeypatch.setattr("cascade_engine.data.collecting.ledger.find_spec", lambda name: name)
+        monkeypatch.setattr("cascade_engine.data.calls.ledger.find_spec", lambda name: name)
         collect({"m": Model()}, ["a"])
         assert bars == [1, ("cost 1", False), "update", "close"]
 

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from cascade_engine import Answer, DataError, Query, ToolCall, Usage
-from cascade_engine.data.collecting.journal import CallFailure, Cell, Journal, read_journal
+from cascade_engine.data.calls.journal import CallFailure, Cell, Journal, read_journal
 from cascade_engine.data.collection import Collection, collect
 
 ANSWER = Answer("ü\u2028\n", (-0.5, float("-inf")), Usage(3, 4), None, 0.25, "stop")
@@ -92,7 +92,7 @@ def test_one_process_writes_at_a_time(path):
     write(path)
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "from pathlib import Path; from cascade_engine.data.collecting.journal import Journal\n"
+        "from pathlib import Path; from cascade_engine.data.calls.journal import Journal\n"
         "from cascade_engine import DataError\n"
         "try:\n    Journal(Path(sys.argv[1]), ['m'])\n"
         "except DataError as error:\n    print(error)\n"

@@ -25,7 +25,7 @@ from cascade_engine import (
     drive,
 )
 from cascade_engine.core.trace import Advice
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.evaluation.drift import drift
 from tests import by_word

@@ -23,9 +23,9 @@ from cascade_engine import (
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.trace import Advice
-from cascade_engine.data.collecting.journal import Cell
+from cascade_engine.data.calls.journal import Cell
 from cascade_engine.data.collection import Collection
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 from cascade_engine.errors import DataWarning, InvalidAnswerError
 from cascade_engine.plugin.training_data import Children, TrainingData
 from tests.helpers import finished

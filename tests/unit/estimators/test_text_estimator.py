@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from cascade_engine import ConfigurationError, NotFittedError
 from cascade_engine.datasets import load_everyday
-from cascade_engine.estimators.features.texts import QueryFeatures
-from cascade_engine.estimators.regression import query_regression as _regression
+from cascade_engine.estimators import query_regression as _regression
+from cascade_engine.estimators.features.query_text import QueryFeatures
 from cascade_engine.estimators.regression.logistic import group_folds
 from cascade_engine.estimators.text import TextEstimator
 from tests.ex_ante import asked, graded, topics

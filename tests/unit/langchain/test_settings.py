@@ -94,8 +94,8 @@ def no_pauses(monkeypatch):
     async def asleep(seconds):
         waited.append(seconds)
 
-    monkeypatch.setattr("cascade_engine.core.retrying.time.sleep", waited.append)
-    monkeypatch.setattr("cascade_engine.core.retrying.asyncio.sleep", asleep)
+    monkeypatch.setattr("cascade_engine.core.retries.time.sleep", waited.append)
+    monkeypatch.setattr("cascade_engine.core.retries.asyncio.sleep", asleep)
     return waited
 
 

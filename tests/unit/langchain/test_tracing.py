@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, DataError, Price, SessionStateError
 from cascade_engine.data.collection import Collection
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 from langchain_cascade import CascadeRoutingLLM, TraceLogHandler
 from tests.helpers import check_left_early, until, whole
 from tests.scripted import Reply, sure

@@ -19,7 +19,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from cascade_engine import ConfigurationError, DataError, Price
-from cascade_engine.data.traces import LoggedTrace, TraceLog, read_traces
+from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
 from llamaindex_cascade import CascadeRoutingLLM, CascadeTraceEvent, TraceLogHandler
 from tests.helpers import check_left_early, until
 from tests.scripted import Reply

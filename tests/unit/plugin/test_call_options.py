@@ -8,9 +8,9 @@ import pytest
 
 from cascade_engine import Answer, ConfigurationError, DataError, drive
 from cascade_engine.answers.provider_reports import token_logprobs, tokens_of
-from cascade_engine.data.recording import Recording
 from cascade_engine.plugin.call_options import Sessions, check_options, force, laid_over
 from cascade_engine.plugin.names import own_error, unknown_argument
+from cascade_engine.plugin.replay import Recording
 
 MODELS = ("small", "large")
 

@@ -34,7 +34,7 @@ from cascade_engine.routing import (
     judge_prompt,
     yes_no_prompt,
 )
-from cascade_engine.routing.saving import save
+from cascade_engine.routing.persistence import save
 
 MODELS = ("small", "large")
 JUDGE, ROUTER = ChatJudge("judge"), ChatRouter("router", MODELS)

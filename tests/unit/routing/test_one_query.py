@@ -20,8 +20,8 @@ from cascade_engine.estimators import (
     StructureSignal,
     TextEstimator,
 )
-from cascade_engine.estimators.contracts import RowSignal
-from cascade_engine.estimators.features.texts import QueryFeatures, read
+from cascade_engine.estimators.base import RowSignal
+from cascade_engine.estimators.features.query_text import QueryFeatures, read
 from cascade_engine.strategies import (
     CascadeRouting,
     FittedValueIteration,

@@ -43,7 +43,7 @@ from cascade_engine.estimators import (
     StructureSignal,
     TextEstimator,
 )
-from cascade_engine.routing.saving import save
+from cascade_engine.routing.persistence import save
 from cascade_engine.storage.json_objects import Decoder, Encoder
 from cascade_engine.storage.registry import fitting_data_of, persistent, registration_of
 from cascade_engine.strategies import CascadeRouting, Cascading, ReservationIndex, SingleModel

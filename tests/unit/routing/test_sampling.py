@@ -27,8 +27,8 @@ from cascade_engine.core.explain import explain
 from cascade_engine.core.prices import Charge
 from cascade_engine.estimators import CombinedEstimator, ConsistencySignal, LogprobSignal
 from cascade_engine.routing import ChatJudge, advise
-from cascade_engine.routing.sampling import take_samples
-from cascade_engine.routing.saving import save
+from cascade_engine.routing.persistence import save
+from cascade_engine.routing.samples import take_samples
 
 MODELS = ("small", "large")
 JUDGE = ChatJudge("judge")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade_engine.errors import DataError
-from cascade_engine.strategies.gaussian.correlated import check_covariance
+from cascade_engine.strategies.gaussian.covariance import check_covariance
 from cascade_engine.strategies.gaussian.expected_max import (
     expected_max_prefixes,
     expected_max_subsets,

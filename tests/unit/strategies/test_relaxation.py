@@ -7,7 +7,8 @@ import pytest
 
 from cascade_engine.estimators import Estimates
 from cascade_engine.strategies import CascadeRouting
-from cascade_engine.strategies.supermodels import batch, branching
+from cascade_engine.strategies.supermodels import batch
+from cascade_engine.strategies.supermodels import branch_and_bound as branching
 from tests.oracle import ListedCascadeRouting
 
 

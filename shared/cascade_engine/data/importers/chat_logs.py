@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting.journal import Cell
+from cascade_engine.data.calls.journal import Cell
 from cascade_engine.data.collection import Collection
 from cascade_engine.errors import DataError
 from cascade_engine.storage.json_values import content_key
 
 if TYPE_CHECKING:
     from cascade_engine.core.prices import Charge
-    from cascade_engine.data.collecting.journal import CallResult
+    from cascade_engine.data.calls.journal import CallResult
 
 __all__ = ["LoggedCalls", "dig", "message_of", "query_of", "text_of", "tools_of"]
 

@@ -14,7 +14,7 @@ from cascade_engine.answers.provider_reports import (
 )
 from cascade_engine.core.prices import Charge
 from cascade_engine.core.records import Answer
-from cascade_engine.data.collecting.journal import CallFailure
+from cascade_engine.data.calls.journal import CallFailure
 from cascade_engine.data.importers.chat_logs import LoggedCalls, dig, message_of, query_of, text_of
 from cascade_engine.errors import DataError
 

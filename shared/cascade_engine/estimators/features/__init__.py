@@ -4,7 +4,7 @@
 answer's token log-probabilities.
 """
 
-from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.features.query_text import QueryFeatures
 from cascade_engine.estimators.features.vectors import Embedder
 
 __all__ = ["Embedder", "QueryFeatures"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from cascade_engine.core.checks import check_function
 from cascade_engine.errors import ConfigurationError, DataError
-from cascade_engine.estimators.features.texts import QueryFeatures
+from cascade_engine.estimators.features.query_text import QueryFeatures
 from cascade_engine.storage.registry import persistent
 
 if TYPE_CHECKING:

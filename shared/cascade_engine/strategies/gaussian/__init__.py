@@ -14,7 +14,7 @@ reservation.py    reservation values, for arrays and for one decision
 ```
 """
 
-from cascade_engine.strategies.gaussian.correlated import check_covariance
+from cascade_engine.strategies.gaussian.covariance import check_covariance
 from cascade_engine.strategies.gaussian.expected_max import (
     expected_excess,
     expected_max_prefixes,

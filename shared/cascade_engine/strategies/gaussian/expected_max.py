@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cascade_engine.strategies.gaussian.correlated import averages
+from cascade_engine.strategies.gaussian.covariance import averages
 from cascade_engine.strategies.gaussian.independent import prefix_values, subset_values
 
 if TYPE_CHECKING:

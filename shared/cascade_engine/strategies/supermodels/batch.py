@@ -16,7 +16,7 @@ from cascade_engine.core.arrays import highest, subset_sums
 from cascade_engine.strategies.gaussian.expected_max import expected_excess
 from cascade_engine.strategies.gaussian.quadrature import NODES_ERROR, cdfs_on_grids
 from cascade_engine.strategies.gaussian.reservation import reservation_values
-from cascade_engine.strategies.supermodels.branching import cheapest_of_best
+from cascade_engine.strategies.supermodels.branch_and_bound import cheapest_of_best
 from cascade_engine.strategies.supermodels.relaxation import NO_GAIN, NONE, CandidateTable, settle
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from cascade_engine.strategies.gaussian.expected_max import excess_one
 from cascade_engine.strategies.gaussian.quadrature import NODES_ERROR, cdfs_of_one
 from cascade_engine.strategies.gaussian.reservation import one_reservation_value
-from cascade_engine.strategies.supermodels.branching import cheapest_of_best
+from cascade_engine.strategies.supermodels.branch_and_bound import cheapest_of_best
 from cascade_engine.strategies.supermodels.relaxation import NO_GAIN, NONE, Candidates
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from cascade_engine.core.checks import check_names, is_number, is_whole
 from cascade_engine.core.prices import Charge, amount
 from cascade_engine.core.queries import as_queries, query_key
 from cascade_engine.core.records import Answer
-from cascade_engine.core.retrying import Retries, is_temporary
-from cascade_engine.data.collecting.journal import CallFailure, CallResult, Cell, Journal
-from cascade_engine.data.collecting.ledger import Ledger, Request, samples_by_model
+from cascade_engine.core.retries import Retries, is_temporary
+from cascade_engine.data.calls.journal import CallFailure, CallResult, Cell, Journal
+from cascade_engine.data.calls.ledger import Ledger, Request, samples_by_model
 from cascade_engine.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from cascade_engine.strategies.routing import Routing
 
 if TYPE_CHECKING:
     from cascade_engine.core.arrays import BoolArray, FloatArray
-    from cascade_engine.strategies.contract import Options, TuningData
+    from cascade_engine.strategies.base import Options, TuningData
 
 __all__ = ["RandomMixing"]
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from cascade_engine.core.queries import query_key
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting.journal import (
+from cascade_engine.data.calls.journal import (
     CallFailure,
     CallLog,
     CallResult,
     Cell,
     latest_results,
 )
-from cascade_engine.data.traces.trace_log import read_traces
+from cascade_engine.data.traffic.trace_log import read_traces
 from cascade_engine.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cascade_engine.data.traces.trace_line import LoggedTrace
+    from cascade_engine.data.traffic.trace_line import LoggedTrace
 
 __all__ = ["query_without_advice", "read_traffic"]
 

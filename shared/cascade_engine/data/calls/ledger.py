@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_engine.core.checks import is_whole
 from cascade_engine.core.records import Answer, Query
-from cascade_engine.data.collecting.journal import CallResult, Cell, Journal, latest_results
+from cascade_engine.data.calls.journal import CallResult, Cell, Journal, latest_results
 from cascade_engine.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.data.traces.trace_line import BLANK, LoggedTrace
+from cascade_engine.data.traffic.trace_line import BLANK, LoggedTrace
 from cascade_engine.errors import LoggedError
 
 if TYPE_CHECKING:

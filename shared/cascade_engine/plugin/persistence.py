@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cascade_engine.errors import ConfigurationError, PersistenceError
 from cascade_engine.plugin.names import ADVISERS
+from cascade_engine.routing.persistence import load, save
 from cascade_engine.routing.router import CascadeRouter
-from cascade_engine.routing.saving import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Restored(NamedTuple):
 def save_cascade(
     cascade: Any, path: str | PathLike[str], *, include_fitting_data: bool = False
 ) -> tuple[str, ...]:
-    """Writes a cascade's router and settings; see `cascade_engine.routing.saving.save`."""
+    """Writes a cascade's router and settings; see `cascade_engine.routing.persistence.save`."""
     settings = {name: getattr(cascade, name) for name in _OWN}
     return save(cascade.router, path, include_fitting_data=include_fitting_data, settings=settings)
 

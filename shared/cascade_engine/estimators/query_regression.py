@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.estimators.contracts import ExAnteEstimator, check_fitted
+from cascade_engine.estimators.base import ExAnteEstimator, check_fitted
 from cascade_engine.estimators.regression.logistic import (
     CONSTANT,
     MOST,

@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade_engine.data.traces.redaction import with_texts_rewritten, without_texts
-from cascade_engine.data.traces.trace_line import START, LoggedTrace, line_value, logged_trace
+from cascade_engine.data.traffic.redaction import with_texts_rewritten, without_texts
+from cascade_engine.data.traffic.trace_line import START, LoggedTrace, line_value, logged_trace
 from cascade_engine.errors import ConfigurationError, DataError, DataWarning
 from cascade_engine.storage.json_values import json_line
 

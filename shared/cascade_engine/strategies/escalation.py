@@ -9,13 +9,13 @@ import numpy as np
 
 from cascade_engine.core.checks import is_whole
 from cascade_engine.errors import ConfigurationError
-from cascade_engine.strategies.contract import Strategy
+from cascade_engine.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cascade_engine.core.arrays import BoolArray
-    from cascade_engine.strategies.contract import TuningData
+    from cascade_engine.strategies.base import TuningData
 
 __all__ = ["Escalating", "check_depth"]
 
