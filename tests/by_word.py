@@ -6,13 +6,8 @@ import math
 
 import numpy as np
 
-from cascade_engine import (
-    Answer,
-    CascadeDataset,
-    CascadeRouter,
-    LinearCostEstimator,
-    QualityEstimator,
-)
+from cascade_engine import Answer, CascadeDataset, CascadeRouter, QualityEstimator
+from cascade_engine.estimators import LinearCostEstimator
 from cascade_engine.estimators.features.logprobs import confidence
 
 KINDS = ("easy", "plain", "tricky", "hard")

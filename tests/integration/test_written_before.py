@@ -18,9 +18,9 @@ from cascade_engine import (
     CascadeRouter,
     Collection,
     ConfigurationError,
-    PersistenceError,
     read_traces,
 )
+from cascade_engine.errors import PersistenceError
 
 ARCHIVE = Path(__file__).parents[1] / "written_before.tar.xz"
 POLICIES = ["cascading", "default", "parts", "prices", "query_parts", "routing"]

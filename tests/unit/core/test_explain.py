@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_engine import Answer, CascadeRouter, DataError, Price, StreamClosedError, Trace
+from cascade_engine import Answer, CascadeRouter, DataError, Price, Trace
 from cascade_engine import Query as Asked
 from cascade_engine.core.explain import explain
 from cascade_engine.data.traffic import TraceLog, read_traces
+from cascade_engine.errors import StreamClosedError
 from tests import by_word
 
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cascade_engine import CascadeRouter, DataError, Price, UnknownPriceError, Usage
-from cascade_engine.errors import ConfigurationError
+from cascade_engine import CascadeRouter, DataError, Price, Usage
+from cascade_engine.errors import ConfigurationError, UnknownPriceError
 
 PARTS = {
     "cached": "cached_tokens",

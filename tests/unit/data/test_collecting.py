@@ -11,18 +11,11 @@ from functools import partial
 
 import pytest
 
-from cascade_engine import (
-    Answer,
-    ConfigurationError,
-    DataError,
-    Price,
-    Query,
-    UnknownPriceError,
-    Usage,
-)
+from cascade_engine import Answer, ConfigurationError, DataError, Price, Query, Usage
 from cascade_engine.core.retries import Retries, is_temporary
 from cascade_engine.data.calls.ledger import Progress
 from cascade_engine.data.collection import Collection, acollect, collect
+from cascade_engine.errors import UnknownPriceError
 from tests.helpers import finished
 
 QUERIES = [f"question {i}" for i in range(6)]

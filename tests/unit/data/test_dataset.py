@@ -12,9 +12,9 @@ from cascade_engine import (
     DataError,
     Price,
     Query,
-    UnknownPriceError,
     Usage,
 )
+from cascade_engine.errors import UnknownPriceError
 
 MODELS, QUERIES = ["a", "b"], ["one", "two", "three"]
 ANSWERS = [[Answer(f"{q} by {m}") for m in MODELS] for q in QUERIES]

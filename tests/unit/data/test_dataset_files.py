@@ -18,9 +18,9 @@ from cascade_engine import (
     Price,
     Query,
     ToolCall,
-    UnknownPriceError,
     Usage,
 )
+from cascade_engine.errors import UnknownPriceError
 
 MODELS = ["small", "large"]
 FULL = Answer(

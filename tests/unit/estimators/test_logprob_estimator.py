@@ -13,11 +13,11 @@ from cascade_engine import (
     CascadeDataset,
     ConfigurationError,
     DataError,
-    LogprobEstimator,
     NotFittedError,
-    PersistenceError,
     Query,
 )
+from cascade_engine.errors import PersistenceError
+from cascade_engine.estimators import LogprobEstimator
 from cascade_engine.estimators.regression.logistic import fit_logistic, group_folds
 from cascade_engine.storage.json_objects import Decoder
 

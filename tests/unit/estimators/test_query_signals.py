@@ -7,14 +7,8 @@ import copy
 import numpy as np
 import pytest
 
-from cascade_engine import (
-    Answer,
-    ConfigurationError,
-    DataError,
-    NotFittedError,
-    Query,
-    RecordedSignal,
-)
+from cascade_engine import Answer, ConfigurationError, DataError, NotFittedError, Query
+from cascade_engine.estimators import RecordedSignal
 from cascade_engine.estimators.query_signals import CallableEstimator, QuerySignalEstimator
 from tests.ex_ante import Measured, asked, graded
 

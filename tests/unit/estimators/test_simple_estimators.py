@@ -9,14 +9,12 @@ from cascade_engine import (
     Answer,
     CascadeDataset,
     ConfigurationError,
-    LinearCostEstimator,
     NotFittedError,
     Price,
-    PriorEstimator,
     Query,
-    TokenCostEstimator,
     Usage,
 )
+from cascade_engine.estimators import LinearCostEstimator, PriorEstimator, TokenCostEstimator
 
 PROMPTS = [Query("x" * n) for n in (10, 20, 30, 40)]
 

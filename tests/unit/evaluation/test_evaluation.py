@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cascade_engine import (
-    DEFAULT_STRATEGY,
     Answer,
     CascadeDataset,
     CascadeRouter,
@@ -21,6 +20,7 @@ from cascade_engine import (
     evaluate,
 )
 from cascade_engine.evaluation.evaluate import beside_mixing
+from cascade_engine.strategies import DEFAULT_STRATEGY
 from tests import by_word
 
 

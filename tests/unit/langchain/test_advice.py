@@ -7,13 +7,8 @@ import json
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 
-from cascade_engine import (
-    CascadeDataset,
-    ConfigurationError,
-    DataError,
-    Price,
-    UnknownPriceError,
-)
+from cascade_engine import CascadeDataset, ConfigurationError, DataError, Price
+from cascade_engine.errors import UnknownPriceError
 from cascade_engine.evaluation import judge_report
 from cascade_engine.routing import ChatJudge, ChatRouter
 from langchain_cascade import CascadeRoutingLLM

@@ -8,14 +8,8 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
-from cascade_engine import (
-    CascadeError,
-    ConfigurationError,
-    DataError,
-    InfeasibleBudgetError,
-    Price,
-    UnknownPriceError,
-)
+from cascade_engine import CascadeError, ConfigurationError, DataError, InfeasibleBudgetError, Price
+from cascade_engine.errors import UnknownPriceError
 from langchain_cascade import CascadeRoutingLLM
 
 

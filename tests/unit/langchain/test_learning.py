@@ -8,15 +8,15 @@ import math
 import pytest
 
 from cascade_engine import (
-    DEFAULT_STRATEGY,
     Answer,
     BudgetWarning,
     CascadeDataset,
     DataError,
     InfeasibleBudgetError,
     NotFittedError,
-    UnknownPriceError,
 )
+from cascade_engine.errors import UnknownPriceError
+from cascade_engine.strategies import DEFAULT_STRATEGY
 from langchain_cascade import CascadeRoutingLLM
 
 WEAK, STRONG = 7e-6, 7e-5  # cost of a call

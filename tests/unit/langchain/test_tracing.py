@@ -16,9 +16,10 @@ from langchain_core.callbacks import (
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
-from cascade_engine import ConfigurationError, DataError, Price, SessionStateError
+from cascade_engine import ConfigurationError, DataError, Price
 from cascade_engine.data.collection import Collection
 from cascade_engine.data.traffic import LoggedTrace, TraceLog, read_traces
+from cascade_engine.errors import SessionStateError
 from langchain_cascade import CascadeRoutingLLM, TraceLogHandler
 from tests.helpers import check_left_early, until, whole
 from tests.scripted import Reply, sure

@@ -42,8 +42,8 @@ from cascade_engine import (
     InfeasibleBudgetError,
     NotFittedError,
     Price,
-    UnknownPriceError,
 )
+from cascade_engine.errors import UnknownPriceError
 from llamaindex_cascade import CascadeRoutingLLM
 from tests.helpers import finished
 

@@ -10,16 +10,9 @@ import threading
 
 import pytest
 
-from cascade_engine import (
-    Answer,
-    CascadeRouter,
-    ConfigurationError,
-    Price,
-    SessionStateError,
-    adrive,
-    drive,
-)
+from cascade_engine import Answer, CascadeRouter, ConfigurationError, Price, adrive, drive
 from cascade_engine.core.records import Call
+from cascade_engine.errors import SessionStateError
 from cascade_engine.plugin.shadow import Shadow, Shadows, areusing, reusing
 from tests.helpers import answer, finished
 

@@ -17,14 +17,13 @@ from cascade_engine import (
     DataError,
     Price,
     Query,
-    SessionStateError,
-    UnknownPriceError,
     Usage,
     adrive,
     drive,
 )
 from cascade_engine.answers.scores import read_score, read_scores
 from cascade_engine.core.explain import explain
+from cascade_engine.errors import SessionStateError, UnknownPriceError
 from cascade_engine.evaluation import judge_report
 from cascade_engine.routing import (
     ChatJudge,

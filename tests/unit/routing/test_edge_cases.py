@@ -7,15 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cascade_engine import (
-    STRATEGIES,
-    Answer,
-    CascadeDataset,
-    CascadeRouter,
-    LogprobEstimator,
-    Query,
-    drive,
-)
+from cascade_engine import STRATEGIES, Answer, CascadeDataset, CascadeRouter, Query, drive
+from cascade_engine.estimators import LogprobEstimator
 from cascade_engine.strategies.frontier import coin
 
 N = 48

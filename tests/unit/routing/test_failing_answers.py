@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from cascade_engine import Answer, CascadeRouter, PriorEstimator, Query, ToolCall, Usage, drive
+from cascade_engine import Answer, CascadeRouter, Query, ToolCall, Usage, drive
+from cascade_engine.estimators import PriorEstimator
 
 SURE, UNSURE = (-0.01, -0.02) * 4, (-0.01, -3.0) * 4
 NAMES = ("small", "large")

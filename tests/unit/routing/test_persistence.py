@@ -20,12 +20,9 @@ from cascade_engine import (
     ConfigurationError,
     CostEstimator,
     GaussianCombiner,
-    LinearCostEstimator,
     NotFittedError,
     Price,
-    PriorEstimator,
     Query,
-    TokenCostEstimator,
     Usage,
     drive,
     estimators,
@@ -37,11 +34,14 @@ from cascade_engine.estimators import (
     Agreement,
     CallableSignal,
     CombinedEstimator,
+    LinearCostEstimator,
     LogprobEstimator,
     LogprobSignal,
     PoissonCostEstimator,
+    PriorEstimator,
     StructureSignal,
     TextEstimator,
+    TokenCostEstimator,
 )
 from cascade_engine.routing.persistence import save
 from cascade_engine.storage.json_objects import Decoder, Encoder

@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 
 from cascade_engine import (
-    DEFAULT_STRATEGY,
     STRATEGIES,
     CascadeRouter,
     ConfigurationError,
     DataError,
     InfeasibleBudgetError,
-    LogprobEstimator,
     NotFittedError,
     Price,
     Query,
-    TokenCostEstimator,
-    UnknownPriceError,
     drive,
 )
+from cascade_engine.errors import UnknownPriceError
+from cascade_engine.estimators import LogprobEstimator, TokenCostEstimator
+from cascade_engine.strategies import DEFAULT_STRATEGY
 from cascade_engine.tuning.frontier_search import trace_frontier
 from cascade_engine.tuning.simulation import Simulation
 

@@ -8,15 +8,8 @@ import pickle
 
 import pytest
 
-from cascade_engine import (
-    AllModelsFailedError,
-    Answer,
-    DataError,
-    SessionStateError,
-    StreamClosedError,
-    adrive,
-    drive,
-)
+from cascade_engine import AllModelsFailedError, Answer, DataError, adrive, drive
+from cascade_engine.errors import SessionStateError, StreamClosedError
 from tests.helpers import answer, failing, untimed
 
 NAMES = ("small", "medium", "large")

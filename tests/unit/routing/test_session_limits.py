@@ -11,11 +11,11 @@ from cascade_engine import (
     ConfigurationError,
     InfeasibleBudgetError,
     Price,
-    UnknownPriceError,
     Usage,
     drive,
 )
 from cascade_engine.core.prices import Charge
+from cascade_engine.errors import UnknownPriceError
 from tests.helpers import answer, failing
 
 NAMES, COST = ("small", "medium", "large"), (1.0, 2.0, 4.0)

@@ -7,15 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from cascade_engine import (
-    STRATEGIES,
-    Answer,
-    CascadeRouter,
-    ConfigurationError,
-    Price,
-    UnknownPriceError,
-    drive,
-)
+from cascade_engine import STRATEGIES, Answer, CascadeRouter, ConfigurationError, Price, drive
+from cascade_engine.errors import UnknownPriceError
 
 NAMES = ("small", "medium", "large")
 SURE, UNSURE = (-0.01, -0.02), (-0.01, -3.0)

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_engine import (
-    Answer,
-    CascadeDataset,
-    CascadeRouter,
-    CombinedEstimator,
-    RecordedSignal,
-    TextEstimator,
-)
+from cascade_engine import Answer, CascadeDataset, CascadeRouter, CombinedEstimator, TextEstimator
+from cascade_engine.estimators import RecordedSignal
 from cascade_engine.strategies.frontier import Frontier
 from cascade_engine.tuning.beliefs import EstimatedBeliefs
 

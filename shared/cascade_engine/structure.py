@@ -1,0 +1,3 @@
+"""The former name of `cascade_engine.answers.structure`, kept for programs that use it."""
+
+from cascade_engine.answers.structure import *  # noqa: F403
