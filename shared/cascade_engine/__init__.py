@@ -195,6 +195,8 @@ _MOVED = {
 
 def __getattr__(name: str) -> Any:
     """A name that lives in its package's face now."""
+    if name == "summarize":
+        return CascadeRouter.summarize  # called with a router and data, as before
     for package, names in _MOVED.items():
         if name in names:
             return getattr(import_module(f"cascade_engine.{package}"), name)

@@ -43,6 +43,12 @@ def test_names_that_moved_from_the_top_are_those_of_their_packages():
             assert getattr(cascade_engine, name) is own
 
 
+def test_a_router_is_summarized_by_a_function_as_before(router, data):
+    from cascade_engine import summarize
+
+    assert summarize(router, data).to_dict() == router.summarize(data).to_dict()
+
+
 def test_the_top_has_at_most_sixty_names():
     assert len(cascade_engine.__all__) <= 60
     assert all(hasattr(cascade_engine, name) for name in cascade_engine.__all__)
