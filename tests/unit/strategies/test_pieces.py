@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,13 @@ import pytest
 
 from cascade_engine import STRATEGIES
 from cascade_engine.estimators import Estimates
-from cascade_engine.strategies import CascadeRouting, Cascading, ListedStrategy, ReservationIndex
+from cascade_engine.strategies import (
+    CascadeRouting,
+    Cascading,
+    ListedStrategy,
+    Options,
+    ReservationIndex,
+)
 from tests.helpers import tuned
 
 N, K = 40, 3
@@ -51,7 +58,8 @@ def test_pieces_say_what_is_picked_at_every_lambda(strategy, run):
     for piece in strategy.pieces(options, low, high):
         inside = np.minimum((piece.low + piece.high) / 2, piece.low + 1)
         at = estimates.at(piece.rows), run[piece.rows], available[piece.rows]
-        assert (strategy.pick(options.at(piece.rows), inside) == piece.action).all()
+        here = Options(*(getattr(options, f.name)[piece.rows] for f in fields(Options)))
+        assert (strategy.pick(here, inside) == piece.action).all()
         # Sets of equal worth at every lambda need not be the same, but what is decided is.
         assert (strategy.decide(*at, inside) == piece.action).all()
         for row, bottom, top in zip(piece.rows, piece.low, piece.high, strict=True):
