@@ -63,8 +63,8 @@ _BASES = (BaseCallbackHandler, AsyncCallbackHandler)
 
 
 @dataclass(slots=True)
-class Run:
-    """One call of the cascade.
+class CallContext:
+    """What a call of the cascade hands down to its children.
 
     Attributes:
         options: the cascade's options for this call; see `read_options`.
@@ -107,7 +107,7 @@ class Run:
 
 def open_run(
     config: RunnableConfig | None, cascade: Settings, *, is_async: bool
-) -> tuple[RunnableConfig, Run]:
+) -> tuple[RunnableConfig, CallContext]:
     """Fixes the run's id and callbacks beforehand, so that children can be hung below it.
 
     LangChain tells `_stream` nothing of the run it belongs to. Knowing the id in advance, the
@@ -132,7 +132,7 @@ def open_run(
         # The cascade's own handlers hear of its decisions, and not of its children, unless they
         # count tokens.
         events = manager.configure(callbacks, cascade.callbacks, cascade.verbose)
-    run = Run(
+    run = CallContext(
         read_options(config.get("configurable"), cascade.models),
         _config_below(events, run_id, config, is_async=is_async),
         run_id,
@@ -146,7 +146,7 @@ def run_below(
     models: Collection[str],
     *,
     is_async: bool,
-) -> Run:
+) -> CallContext:
     """The run of a call that did not come through `invoke` or `stream` (`generate`, say)."""
     config = ensure_config()
     if parent is not None:
@@ -156,10 +156,12 @@ def run_below(
     around = manager.configure(config.get("callbacks"))
     options = read_options(config.get("configurable"), models)
     below = _config_below(around, around.parent_run_id, config, is_async=is_async)
-    return Run(options, below)
+    return CallContext(options, below)
 
 
-def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool) -> Run:
+def run_in(
+    parent: Any, config: RunnableConfig, models: Collection[str], *, is_async: bool
+) -> CallContext:
     """The run of a call that LangChain has opened already.
 
     Args:
@@ -169,7 +171,7 @@ def run_in(parent: Any, config: RunnableConfig, models: Collection[str], *, is_a
         is_async: whether the children are awaited.
     """
     manager = AsyncCallbackManager if is_async else CallbackManager
-    return Run(
+    return CallContext(
         read_options(config.get("configurable"), models),
         _config_below(parent, parent.run_id, config, is_async=is_async),
         parent.run_id,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from cascade_engine import Answer, Call, Session, Trace
     from cascade_engine.plugin.shadow import Shadow
-    from langchain_cascade._callbacks import Run
+    from langchain_cascade._callbacks import CallContext
     from langchain_cascade._settings import Settings
 
 
@@ -54,7 +54,7 @@ class Request:
     """
 
     cascade: Settings
-    run: Run
+    run: CallContext
     messages: list[BaseMessage]
     children: Mapping[str, Any]
     options: dict[str, Any]

@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 
 from cascade_engine import Call
 from cascade_engine.plugin.training_data import Children
-from langchain_cascade._callbacks import Run
+from langchain_cascade._callbacks import CallContext
 from langchain_cascade._calls import Request
 from langchain_cascade._tracing import LogInput, conversation_key, prepared
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def children_to_ask(cascade: Settings) -> Children:
     """The children, as the engine's `collect` asks them: a question is what a chat model takes."""
-    router, run = cascade._router, Run({}, RunnableConfig())
+    router, run = cascade._router, CallContext({}, RunnableConfig())
     calls = {name: Call(name) for name in cascade.models}
 
     def read(question: LanguageModelInput | LogInput) -> tuple[Query, Request, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from cascade_engine.plugin.call_options import OPTIONS, check_options, force
+from cascade_engine.plugin.call_options import OPTIONS, check_options, forced_child
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -51,7 +51,7 @@ def call_options(
     if not own:
         return dict(options)
     own = check_options(own, models)
-    if model := force(options, own.get("model"), models, called=_PLACE):
+    if model := forced_child(options, own.get("model"), models, called=_PLACE):
         own["model"] = model
     return check_options({**options, **own}, models)
 

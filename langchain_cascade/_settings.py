@@ -16,11 +16,11 @@ from pydantic import (
 )
 
 from cascade_engine import CascadeRouter, ConfigurationError
-from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import OF_ROUTER, fixed, router_by
+from cascade_engine.plugin.call_options import SessionOpener
+from cascade_engine.plugin.fields import ROUTER_FIELDS, build_router, cannot_assign
 from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.names import given_once, own_error, unknown_argument
-from cascade_engine.plugin.shadow import Shadows
+from cascade_engine.plugin.shadow import ShadowPool
 from langchain_cascade._children import chat_model_of, name_advisers, name_children
 from langchain_cascade._identity import common_profile, common_provider, digest, identify
 
@@ -55,8 +55,8 @@ class Settings(CascadeModel, BaseChatModel):
     _router: CascadeRouter = PrivateAttr()
     _advisers: dict[Adviser, Runnable[Any, Any]] = PrivateAttr()
     _providers: dict[str, str | None] = PrivateAttr()
-    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
-    _shadows: Shadows = PrivateAttr(default_factory=Shadows)
+    _sessions: SessionOpener = PrivateAttr(default_factory=SessionOpener)
+    _shadows: ShadowPool = PrivateAttr(default_factory=ShadowPool)
     _identity: tuple[CascadeRouter, dict[str, Any]] | None = PrivateAttr(default=None)
 
     def __init__(self, models: Any = None, *, llms: Any = None, **fields: Any) -> None:
@@ -73,8 +73,8 @@ class Settings(CascadeModel, BaseChatModel):
             ConfigurationError: a field is to be changed that the router was built from.
         """
         for name in update or ():
-            if name in OF_ROUTER:
-                raise fixed(name)
+            if name in ROUTER_FIELDS:
+                raise cannot_assign(name)
         return super().model_copy(update=update, deep=deep)
 
     @classmethod
@@ -95,7 +95,7 @@ class Settings(CascadeModel, BaseChatModel):
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.models)
         )
         self._providers = {name: _provider(child) for name, child in self.models.items()}
-        self._router = router_by(self, self.models, self._advisers)
+        self._router = build_router(self, self.models, self._advisers)
 
     @property
     def _llm_type(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
 
-    from langchain_cascade._callbacks import Run
+    from langchain_cascade._callbacks import CallContext
     from langchain_cascade._settings import Settings
 
 
@@ -35,7 +35,7 @@ _FOR_LANGCHAIN = frozenset(
 
 def direct_messages(
     cascade: Settings,
-    run: Run,
+    run: CallContext,
     input: LanguageModelInput,
     kwargs: Mapping[str, Any],
     own: OwnMethods,

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from cascade_engine import AllModelsFailedError
 from cascade_engine.errors import InvalidAnswerError
-from langchain_cascade._callbacks import Run, run_in, token_counters
+from langchain_cascade._callbacks import CallContext, run_in, token_counters
 from langchain_cascade._calls import CascadeCall, Request
 from langchain_cascade._children import chat_model_of, with_each
 from langchain_cascade._errors import result_of
@@ -109,7 +109,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         await call.arun()
         return self._result(call.session)
 
-    def _with_listeners(self, run: Run) -> Run:
+    def _with_listeners(self, run: CallContext) -> CallContext:
         """The run, of which the cascade's own handlers hear too, as they do of other calls."""
         if run.events is None or not self._cascade.callbacks:
             return run
@@ -119,7 +119,9 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
             below.add_handler(handler)
         return replace(run, events=events)
 
-    def _call(self, run: Run, input: LanguageModelInput, kwargs: dict[str, Any]) -> CascadeCall:
+    def _call(
+        self, run: CallContext, input: LanguageModelInput, kwargs: dict[str, Any]
+    ) -> CascadeCall:
         cascade = self._cascade
         messages = cascade._convert_input(input).to_messages()
         options = call_options(run.options, kwargs, cascade.models)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from cascade_engine import Answer, Query, Trace
-    from langchain_cascade._callbacks import Run
+    from langchain_cascade._callbacks import CallContext
 
 
 #: The custom event at the end of each query, with a `LoggedTrace` as its data. Streams do not have
@@ -67,7 +67,7 @@ class TraceLogHandler(BaseCallbackHandler):
 _DEAF = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_custom_event)
 
 
-def trace_listeners(run: Run) -> list[BaseCallbackHandler]:
+def trace_listeners(run: CallContext) -> list[BaseCallbackHandler]:
     """Handlers that may hear of a trace."""
     handlers = [] if run.events is None else run.events.handlers
     return [

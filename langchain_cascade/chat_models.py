@@ -14,8 +14,8 @@ from langchain_core.runnables import Runnable  # noqa: TC002  read at run time
 from langchain_core.tools import BaseTool  # noqa: TC002  read at run time
 
 from cascade_engine import ConfigurationError
-from cascade_engine.plugin.call_options import Sessions
-from langchain_cascade._callbacks import RUN, Run, open_run, run_below
+from cascade_engine.plugin.call_options import SessionOpener
+from langchain_cascade._callbacks import RUN, CallContext, open_run, run_below
 from langchain_cascade._calls import CascadeCall, Request, astream_call
 from langchain_cascade._children import name_children
 from langchain_cascade._collection import children_to_ask
@@ -376,26 +376,34 @@ class CascadeRoutingLLM(Settings):
     def _generate(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        run: CallContext = kwargs.pop(RUN, None) or run_below(
+            run_manager, self.models, is_async=False
+        )
         return _result(*self._call(run, messages, stop, kwargs).answer())
 
     async def _agenerate(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        run: CallContext = kwargs.pop(RUN, None) or run_below(
+            run_manager, self.models, is_async=True
+        )
         call = await self._acall(run, messages, stop, kwargs)
         return _result(*await call.aanswer())
 
     def _stream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=False)
+        run: CallContext = kwargs.pop(RUN, None) or run_below(
+            run_manager, self.models, is_async=False
+        )
         yield from self._call(run, messages, stop, kwargs).stream()
 
     def _astream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        run: Run = kwargs.pop(RUN, None) or run_below(run_manager, self.models, is_async=True)
+        run: CallContext = kwargs.pop(RUN, None) or run_below(
+            run_manager, self.models, is_async=True
+        )
         return astream_call(lambda: self._acall(run, messages, stop, kwargs))
 
     def _generate_with_cache(
@@ -414,13 +422,21 @@ class CascadeRoutingLLM(Settings):
         return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     async def _acall(
-        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+        self,
+        run: CallContext,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
     ) -> CascadeCall:
         await self._tune(kwargs.get("strategy") or run.options.get("strategy"))
         return self._call(run, messages, stop, kwargs)
 
     def _call(
-        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+        self,
+        run: CallContext,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
     ) -> CascadeCall:
         """One call, about to be answered: what is asked, and the session that decides."""
         bound: ToolBinding | None = kwargs.pop(BOUND, None)
@@ -443,14 +459,14 @@ class CascadeRoutingLLM(Settings):
     # What LangChain tells tracers and caches of a call.
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        run: Run | None = kwargs.get(RUN)
+        run: CallContext | None = kwargs.get(RUN)
         forced = run.options.get("model") if run else None
         return super()._get_ls_params(stop, **{**({"model": forced} if forced else {}), **kwargs})
 
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        run: Run | None = kwargs.pop(RUN, None)
+        run: CallContext | None = kwargs.pop(RUN, None)
         bound: ToolBinding | None = kwargs.pop(BOUND, None)
         return {
             **super()._get_invocation_params(stop=stop or self.stop, **kwargs),
@@ -459,7 +475,7 @@ class CascadeRoutingLLM(Settings):
         }
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        run: Run | None = kwargs.pop(RUN, None)
+        run: CallContext | None = kwargs.pop(RUN, None)
         bound: ToolBinding | None = kwargs.pop(BOUND, None)
         kwargs = {**kwargs, **(bound.options if bound else {}), **(run.options if run else {})}
         return super()._get_llm_string(stop=stop, **kwargs)
@@ -476,7 +492,7 @@ class CascadeRoutingLLM(Settings):
     def _copy_with(self, router: CascadeRouter, max_expected_cost: float | None) -> Self:
         copy = self.model_copy()
         copy.__dict__["max_expected_cost"] = max_expected_cost
-        copy._router, copy._sessions, copy._identity = router, Sessions(), None
+        copy._router, copy._sessions, copy._identity = router, SessionOpener(), None
         return copy
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cascade_engine import ConfigurationError, Query
 from cascade_engine.core.checks import is_number
-from cascade_engine.plugin.call_options import OPTIONS, check_options, laid_over
+from cascade_engine.plugin.call_options import OPTIONS, check_options, merged_options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -57,8 +57,8 @@ def options_in_force(cascade: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for owner, of_block in _BLOCKS.get():
         if owner is cascade:
-            options = laid_over(options, of_block)
-    return laid_over(options, own) if options else dict(own)
+            options = merged_options(options, of_block)
+    return merged_options(options, own) if options else dict(own)
 
 
 def pop_options(keywords: dict[str, Any], models: Collection[str]) -> dict[str, Any]:

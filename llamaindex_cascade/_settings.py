@@ -9,11 +9,11 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from pydantic import Field, PrivateAttr, SkipValidation, ValidationError, field_serializer
 
 from cascade_engine.errors import PersistenceError
-from cascade_engine.plugin.call_options import Sessions
-from cascade_engine.plugin.fields import router_by
+from cascade_engine.plugin.call_options import SessionOpener
+from cascade_engine.plugin.fields import build_router
 from cascade_engine.plugin.model import CascadeModel
 from cascade_engine.plugin.names import ADVISERS, given_once, own_error, unknown_argument
-from cascade_engine.plugin.shadow import Shadows
+from cascade_engine.plugin.shadow import ShadowPool
 from llamaindex_cascade._children import Child, joint_metadata, name_advisers, name_children
 from llamaindex_cascade._options import signals_of
 from llamaindex_cascade._serialization import (
@@ -51,8 +51,8 @@ class Settings(CascadeModel, FunctionCallingLLM):
     _children: dict[str, Child] = PrivateAttr()
     _advisers: dict[str, Child] = PrivateAttr()
     _metadata: LLMMetadata | None = PrivateAttr(default=None)
-    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
-    _shadows: Shadows = PrivateAttr(default_factory=Shadows)
+    _sessions: SessionOpener = PrivateAttr(default_factory=SessionOpener)
+    _shadows: ShadowPool = PrivateAttr(default_factory=ShadowPool)
 
     def __init__(self, llms: Any = None, *, models: Any = None, **options: Any) -> None:
         options = restored_fields(options)
@@ -75,7 +75,7 @@ class Settings(CascadeModel, FunctionCallingLLM):
             {"judge": self.judge, "llm_router": self.llm_router}, list(self.llms)
         )
         self._advisers = {a.name: Child(a.name, llm) for a, llm in advisers.items()}
-        self._router = router_by(self, self.llms, advisers)
+        self._router = build_router(self, self.llms, advisers)
 
     @property
     def metadata(self) -> LLMMetadata:

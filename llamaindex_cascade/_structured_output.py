@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.llms.llm import LLM
 
-    from llamaindex_cascade._runs import Run
+    from llamaindex_cascade._calls import CascadeCall
 
 _DISPATCHER = get_dispatcher(__name__)
 #: Modes in which each child can be asked in its own way; the others are upstream's.
@@ -85,7 +85,7 @@ class ObjectStream:
         value: the object as far as it has been written.
     """
 
-    run: Run[Any]
+    run: CascadeCall[Any]
     form: OutputForm
     value: Any = None
 

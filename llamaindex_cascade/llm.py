@@ -8,6 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 from typing_extensions import override
 
 from cascade_engine import ConfigurationError
+from llamaindex_cascade._calls import CascadeCall, Response
 from llamaindex_cascade._children import children_to_ask, name_children, tool_calls_of
 from llamaindex_cascade._messages import with_signals
 from llamaindex_cascade._options import (
@@ -18,7 +19,6 @@ from llamaindex_cascade._options import (
     signals_of,
 )
 from llamaindex_cascade._requests import TOOLS, OutputForm, Request, TemplatePrompt
-from llamaindex_cascade._runs import Response, Run
 from llamaindex_cascade._settings import Settings
 from llamaindex_cascade._structured_output import (
     OWN_MODES,
@@ -275,7 +275,7 @@ class CascadeRoutingLLM(Settings):
         content: Any,
         keywords: dict[str, Any],
         form: OutputForm | None = None,
-    ) -> Run[Response]:
+    ) -> CascadeCall[Response]:
         """Decides how a call is to be answered; nobody is asked yet."""
         self._lend_callbacks()
         options = self._pop_options(keywords)
@@ -283,7 +283,7 @@ class CascadeRoutingLLM(Settings):
         query, able = self._query(request, options), self._able(request)
         session, shadow = self._open_session(query, options, able)
         everybody = self._children | self._advisers
-        return Run(everybody, session, request, self._shadows, self.rate_limiter, shadow)
+        return CascadeCall(everybody, session, request, self._shadows, self.rate_limiter, shadow)
 
     async def _aopen(
         self,
@@ -291,7 +291,7 @@ class CascadeRoutingLLM(Settings):
         content: Any,
         keywords: dict[str, Any],
         form: OutputForm | None = None,
-    ) -> Run[Response]:
+    ) -> CascadeCall[Response]:
         """`_open`; the strategy of a call, should it be to tune, is tuned in a thread."""
         await self._tune(self._pop_options(dict(keywords)).get("strategy"))
         return self._open(kind, content, keywords, form)

@@ -1,10 +1,12 @@
 """Reading what models wrote: is an answer right, well formed, and do two answers agree?
 
 `graders` compare an answer with a reference, and `extractors` read the one final answer from a free
-text; both share the readers of numbers, choices, code and JSON. `agreement` says how far two
-answers to a question say the same, by their final answers or else by `similarity`. `structure`
-reads signs that an answer failed: cut off, refused, no JSON. `scores` reads the verdicts of judges,
-and `provider_reports` what comes beside the text: tokens, log-probabilities, tool calls.
+text; both share the readers in `numbers`, `choices`, `code_and_json` and `final_answers`, and ask
+`question_form` what a question wants. `canonical_answers` says how far two answers to a question
+agree, by their final answers or else by `text_similarity`. `structure` reads signs that an answer
+failed, with `validity` (of a form) and `refusals`; `certain_failures` are worth nothing. `scores`
+reads the verdicts of judges, and `provider_reports` what comes beside the text: tokens,
+log-probabilities, tool calls.
 """
 
 from cascade_engine.answers.canonical_answers import CanonicalAnswer, agreement, canonical_answer

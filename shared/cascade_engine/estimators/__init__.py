@@ -4,7 +4,7 @@ A router goes by one `QualityEstimator` and one `CostEstimator`. By default the 
 `CombinedEstimator`, which calibrates and weighs its parts: estimators that judge by the query alone
 (`TextEstimator`, `NeighbourEstimator`, `RuleEstimator`, ...), signals read off an answer
 (`LogprobSignal`, `StructureSignal`, ...) and the `Agreement` between answers. Before any fit it is
-a `PriorEstimator`. `contracts` says how to write one of your own; `features` and `regression` hold
+a `PriorEstimator`. `base` says how to write one of your own; `features` and `regression` hold
 what they share.
 """
 

@@ -3,7 +3,8 @@
 `evaluate` compares routers on held-out data, `does_it_pay` says whether routing is worth it,
 `learning_curve` how many labels are enough, and `judge_report` how good a judge is. `drift` tells
 whether fresh queries still look like those of the fit. Whatever is measured comes with intervals
-(`bootstrap`).
+(`bootstrap`). `result` holds an `Evaluation` with its `curves`, `calibration`, `tables` and
+`plots`; `cross_validation` refits, and `two_samples` compares distributions.
 """
 
 from cascade_engine.evaluation.bootstrap import Interval

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cascade_engine.routing.router import CascadeRouter
     from cascade_engine.routing.session import Session
 
-__all__ = ["OPTIONS", "Sessions", "check_options", "force", "laid_over"]
+__all__ = ["OPTIONS", "SessionOpener", "check_options", "forced_child", "merged_options"]
 
 _NUMBERS = ("max_expected_cost", "max_cost", "lam")
 _LIMITS = ("max_expected_cost", "max_cost")
@@ -66,7 +66,7 @@ def check_options(
     return options
 
 
-def laid_over(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
+def merged_options(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
     """Options within options: the inner hold, and undo those of the outer that contradict them."""
     undone = set()
     for one, other, _ in _CONTRADICTIONS:
@@ -77,7 +77,7 @@ def laid_over(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, A
     return {**{key: value for key, value in outer.items() if key not in undone}, **inner}
 
 
-def force(
+def forced_child(
     options: Mapping[str, Any], model: Any, models: Collection[str], *, called: str = "the options"
 ) -> str | None:
     """The child that has to answer, if any.
@@ -122,7 +122,7 @@ def _check_model(model: Any, models: Collection[str]) -> None:
 
 
 @dataclass
-class Sessions:
+class SessionOpener:
     """Opens sessions for calls with options of their own.
 
     Attributes:
@@ -158,7 +158,7 @@ class Sessions:
                 f"model={model!r} cannot answer this call, which asks for tools or a form that it "
                 f"does not support: choose {list(able)}"
             )
-        router = self.routed(router, options.get("strategy"))
+        router = self.with_call_strategy(router, options.get("strategy"))
         budget, lam = options.get("max_expected_cost"), options.get("lam")
         unlimited = "max_expected_cost" in options and budget is None and lam is None
         if router.budget is not None and (unlimited or model is not None):
@@ -172,7 +172,7 @@ class Sessions:
             only=only if model is None else [model],
         )
 
-    def routed(self, router: CascadeRouter, strategy: str | None) -> CascadeRouter:
+    def with_call_strategy(self, router: CascadeRouter, strategy: str | None) -> CascadeRouter:
         """The router with the strategy of a call: tuned the first time, then kept."""
         if strategy is None or strategy == router.strategy.name:
             return router

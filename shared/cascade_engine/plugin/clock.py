@@ -8,10 +8,9 @@ __all__ = ["StreamClock"]
 
 
 class StreamClock:
-    """Seconds that a model takes over a stream: those that the reader takes over a chunk are not.
+    """Time spent waiting for a model's stream, without the time that its reader holds a chunk.
 
-    It runs from `listen`, before each chunk is waited for, until `hear`, when there is one or the
-    stream has ended.
+    It runs from `listen`, before each chunk, until `hear`, when the chunk or the stream's end came.
 
     Attributes:
         seconds: that it has run.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cascade_engine.routing.advisers import Adviser
 
-__all__ = ["OF_ROUTER", "CascadeFields", "fixed", "router_by"]
+__all__ = ["ROUTER_FIELDS", "CascadeFields", "build_router", "cannot_assign"]
 
 
 class CascadeFields:
@@ -64,17 +64,19 @@ class CascadeFields:
     shadow: str | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in OF_ROUTER:
-            raise fixed(name)
+        if name in ROUTER_FIELDS:
+            raise cannot_assign(name)
         super().__setattr__(name, value)
 
 
 #: What the router is built from; `max_cost` and `shadow` are read with each call.
-OF_ROUTER = frozenset({"models", "llms", *CascadeFields.__annotations__} - {"max_cost", "shadow"})
+ROUTER_FIELDS = frozenset(
+    {"models", "llms", *CascadeFields.__annotations__} - {"max_cost", "shadow"}
+)
 
 
-def fixed(name: str) -> ConfigurationError:
-    """The error for a field of `OF_ROUTER` that is assigned: the router would not hear of it."""
+def cannot_assign(name: str) -> ConfigurationError:
+    """The error for assigning a field of `ROUTER_FIELDS`: the router would not hear of it."""
     budget = "take with_budget(...), or give max_expected_cost with the call"
     other = "build another cascade"
     return ConfigurationError(
@@ -83,7 +85,9 @@ def fixed(name: str) -> ConfigurationError:
     )
 
 
-def router_by(fields: Any, models: Collection[str], advisers: Iterable[Adviser]) -> CascadeRouter:
+def build_router(
+    fields: Any, models: Collection[str], advisers: Iterable[Adviser]
+) -> CascadeRouter:
     """The router of a cascade with such fields.
 
     Args:

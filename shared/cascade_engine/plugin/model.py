@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cascade_engine.data.collection import Collection
     from cascade_engine.data.dataset import CascadeDataset
     from cascade_engine.evaluation.result import Evaluation
-    from cascade_engine.plugin.call_options import Sessions
-    from cascade_engine.plugin.shadow import Shadows
+    from cascade_engine.plugin.call_options import SessionOpener
+    from cascade_engine.plugin.shadow import ShadowPool
     from cascade_engine.plugin.training_data import Children
     from cascade_engine.routing.router import CascadeRouter
     from cascade_engine.routing.session import Session
@@ -32,16 +32,16 @@ __all__ = ["CascadeModel"]
 
 
 class CascadeModel(CascadeFields):
-    """The model of every framework, but for how it is called: a mix-in, before the framework's own.
+    """What a model does in any framework, beside answering: a mix-in, before the framework's own.
 
-    Its methods are carried out by what the model holds: its router, the `Sessions` of calls with
-    options of their own, a `Learner`, its `Shadows`. An adapter adds how its children are asked
-    (`_children_to_ask`) and named (`_children_by_name`), and how it is copied (`_copy_with`).
+    Its methods are carried out by what the model holds: its router, a `SessionOpener`, a `Learner`,
+    its `ShadowPool`. An adapter adds how its children are asked (`_children_to_ask`) and named
+    (`_children_by_name`), and how it is copied (`_copy_with`).
     """
 
     _router: CascadeRouter
-    _sessions: Sessions
-    _shadows: Shadows
+    _sessions: SessionOpener
+    _shadows: ShadowPool
 
     def _children_to_ask(self) -> Children:
         """The children, as `collect` asks them."""
@@ -93,7 +93,7 @@ class CascadeModel(CascadeFields):
     async def _tune(self, strategy: Any) -> None:
         """Tunes the strategy that a call names, the first time, without blocking the event loop."""
         if isinstance(strategy, str):
-            await asyncio.to_thread(self._sessions.routed, self._router, strategy)
+            await asyncio.to_thread(self._sessions.with_call_strategy, self._router, strategy)
 
     # Learning.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Outcome",
     "Shadow",
-    "Shadows",
+    "ShadowPool",
     "areusing",
     "beside",
     "outcome_of",
@@ -68,7 +68,7 @@ def beside(incumbent: str, outcome: Outcome) -> dict[str, Answer]:
 
 
 def reusing(incumbent: str, outcome: Outcome, run: Callable[[Call], Answer]) -> Any:
-    """`run`, which for the incumbent's answer gives the one that it gave, or its error, again."""
+    """Wraps `run`: calls to the incumbent return its recorded answer, or raise its error again."""
 
     def answer(call: Call) -> Answer:
         return _replayed(outcome) if _is_for(incumbent, call) else run(call)
@@ -96,7 +96,7 @@ def _replayed(outcome: Outcome) -> Answer:
     raise outcome
 
 
-class Shadows:
+class ShadowPool:
     """Sessions in the background, for the record alone.
 
     Beyond a limit, further ones are skipped. An error of one is counted, and told to the logger
@@ -109,8 +109,8 @@ class Shadows:
         ConfigurationError: the limit is no integer of at least 1.
 
     Attributes:
-        skipped: how many were, since there were too many.
-        failed: how many were broken off by an error.
+        skipped: sessions that were not started, since `limit` were under way.
+        failed: sessions that were broken off by an error.
     """
 
     def __init__(self, limit: int = _LIMIT) -> None:
@@ -123,7 +123,7 @@ class Shadows:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = threading.Condition()
 
-    def __reduce__(self) -> tuple[type[Shadows], tuple[int]]:
+    def __reduce__(self) -> tuple[type[ShadowPool], tuple[int]]:
         return type(self), (self.limit,)  # a copy begins with none
 
     @property

@@ -28,8 +28,8 @@ _SOURCES = ("grade", "judge", "agreement", "strongest")
 #: Options of `Collection.dataset`; all others are those of `collect`.
 _OF_DATASET = (*_SOURCES, "ids", "groups", "metadata", "on_missing")
 #: What `collect` takes, but for what a cascade knows itself.
-_OWN = {"models", "queries", "inputs", "keys"}
-_OF_COLLECT = tuple(name for name in signature(collect).parameters if name not in _OWN)
+_SET_BY_CASCADE = {"models", "queries", "inputs", "keys"}
+_OF_COLLECT = tuple(name for name in signature(collect).parameters if name not in _SET_BY_CASCADE)
 #: Options of `collect` that hold for asking advisers too.
 _OF_ADVICE = ("path", "settings", "max_concurrency", "retries", "retry_on", "progress", "sleep")
 
@@ -174,25 +174,30 @@ class TrainingData:
     def dataset(self) -> CascadeDataset:
         """The data set, for which children and advisers are asked what is missing."""
         if isinstance(self._source, CascadeDataset):
-            return advise(self._source, self._advisers(0), **self._advising(0.0))
+            return advise(self._source, self._advisers, **self._advising(0.0))
         collection = self._source
         if not isinstance(collection, Collection):
             collection = self._children.collect(collection, self._options)
         data = collection.dataset(references=self._references, **self._labels)
-        return advise(data, self._advisers(0), **self._advising(collection.cost))
+        return advise(data, self._advisers, **self._advising(collection.cost))
 
     async def adataset(self) -> CascadeDataset:
         """The same, without blocking the event loop."""
         if isinstance(self._source, CascadeDataset):
-            return await aadvise(self._source, self._advisers(1), **self._advising(0.0))
+            return await aadvise(self._source, self._async_advisers, **self._advising(0.0))
         collection = self._source
         if not isinstance(collection, Collection):
             collection = await self._children.acollect(collection, self._options)
         data = await collection.adataset(references=self._references, **self._labels)
-        return await aadvise(data, self._advisers(1), **self._advising(collection.cost))
+        return await aadvise(data, self._async_advisers, **self._advising(collection.cost))
 
-    def _advisers(self, way: int) -> dict[Adviser, Any]:
-        return {adviser: ways[way] for adviser, ways in self._children.advisers.items()}
+    @property
+    def _advisers(self) -> dict[Adviser, Any]:
+        return {adviser: ask for adviser, (ask, _) in self._children.advisers.items()}
+
+    @property
+    def _async_advisers(self) -> dict[Adviser, Any]:
+        return {adviser: aask for adviser, (_, aask) in self._children.advisers.items()}
 
     def _advising(self, spent: float) -> dict[str, Any]:
         """Options of `advise`: those of collecting, and what is left of a cost limit."""

@@ -3,7 +3,10 @@
 `CascadeRouter` fits estimators and a strategy to complete data, or decides by a simple rule before
 that, and opens a `Session` for each query. A session says which call to make next and takes what
 came of it; its rules are at the top of `session`. `drive` and `adrive` run a session to its end.
-`ChatJudge` and `ChatRouter` are chat models that advise it; `advise` asks them about a data set.
+`ChatJudge` and `ChatRouter` are chat models that advise it (`live_advice`); `advise` asks them
+about a data set (`recorded_advice`). `decider` joins estimators and strategy for one query,
+`limits` has the hard cap, `samples` asks a model again, `fit_data` and `fit_summary` keep what a
+fit was made on, and `persistence` saves and loads.
 """
 
 from cascade_engine.routing.advisers import (

@@ -63,6 +63,7 @@ class FitData:
             expected: its expected costs out of fold, by `out_of_fold_costs`.
             advice: what advice on the data cost.
         """
+        # Out of fold: policies are tuned on estimates that have not seen their query's label.
         believe = EstimatedBeliefs(quality, quality.cross_evidence(), expected)
         # A fit that has seen a query leans towards its cost, and one by the others away from it, as
         # their mean does. Halfway between budgets are kept.

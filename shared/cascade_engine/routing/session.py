@@ -24,9 +24,10 @@ Rule 2, the decision. The strategy decides on estimates that are renewed with ev
 Rule 3, failure. A model that fails is excluded from then on, and the strategy decides again as if
     it were not there. That it failed says nothing about the other models. Where there was an answer
     that cannot be used (`InvalidAnswerError`), it is paid for and is no evidence.
-Rule 4, final calls. A call is *final* where no decision could follow its answer, so that it will be
-    returned whatever it says. Only a final answer may be shown while it is being written. Any other
-    answer is a *draft*. If a final call fails, Rule 3 holds as for any other.
+Rule 4, final calls. A call is *final* where no decision could follow its answer, and no other
+    answer could be chosen instead, so that it will be returned whatever it says. Only a final
+    answer may be shown while it is being written. Any other answer is a *draft*. If a final call
+    fails, Rule 3 holds as for any other.
 Rule 5, advice. Routers are asked about the query before the first decision, where two models or
     more are available and the strategy looks at the query at all. Samples of a model, and then
     judges, are asked about a draft before the decision that follows it, where a further model could
@@ -112,7 +113,7 @@ class Session:
         self._budget = budget
         self._following: Following | None = None
         self._expected_cost = decider.cost.predict_one(query)
-        self._run = [False] * len(decider.models)  # whose answers the estimates rest on
+        self._observed = [False] * len(decider.models)  # whose answers the estimates rest on
         self._excluded = excluded_models(decider.models, only)
         self._answers: dict[str, Answer] = {}
         self._costs: dict[str, float | None] = {}
@@ -124,7 +125,8 @@ class Session:
         self._cap = Cap(max_cost, decider.models, self._expected_cost, self._excluded)
         self._advice = LiveAdvice(decider.advising, decider.charge)
         if decider.advising is not None and not decider.strategy.is_blind:  # Rule 5
-            self._successors = self._available(self._run, self._left())
+            # Advice has to leave enough for whoever could run first (Rule 7), who is not known yet.
+            self._successors = self._available(self._observed, self._left())
             if sum(self._successors) > 1:
                 self._advice.queue_routers(query)
         self._pending = self._advance()
@@ -141,7 +143,7 @@ class Session:
             DataError: `answer` is no `Answer`.
             SessionStateError: no call is pending.
         """
-        call = self._take()
+        call = self._require_pending()
         if not isinstance(answer, Answer):
             raise DataError(
                 f"{call.model!r} is said to have answered {answer!r:.80}: give an Answer(text, ...)"
@@ -166,7 +168,7 @@ class Session:
         Raises:
             SessionStateError: no call is pending.
         """
-        call = self._take()
+        call = self._require_pending()
         if call.is_advice:
             self._advice.fail(call, error, seconds)
         else:
@@ -189,14 +191,14 @@ class Session:
             SessionStateError: no call is pending, or the pending call is for advice, which nobody
                 is shown.
         """
-        call = self._take()
+        call = self._require_pending()
         if call.is_advice:
             raise SessionStateError(f"nobody is shown what {call.model!r} says: report a failure")
         if isinstance(error, GeneratorExit | CancelledError):
             error = StreamClosedError("the stream was closed before the answer was complete")
         cost = None if partial is None else self._decider.charge(call.model, partial)
         self._failures.append(Failure(call.model, error, seconds, partial, cost))
-        self._excluded = [True] * len(self._excluded)
+        self._excluded = [True] * len(self._excluded)  # so that no cap is blamed for their silence
         reason = f"the answer of {call.model} broke off after part of it was shown"
         self._decisions.append(replace(self.decision, action=None, final=False, reason=reason))
         self._pending = None
@@ -231,10 +233,10 @@ class Session:
         if self._pending is not None:
             raise SessionStateError(f"the call to {self._pending.model!r} is still pending")
         if self._chosen is None:
-            dear = [
+            over_cap = [
                 m for m, out in zip(self._decider.models, self._excluded, strict=True) if not out
             ]
-            capped = f"{dear} cost more than is left of max_cost" if dear else ""
+            capped = f"{over_cap} cost more than is left of max_cost" if over_cap else ""
             raise AllModelsFailedError({f.model: f.error for f in self._failures}, capped)
         return self._answers[self._chosen]
 
@@ -255,7 +257,7 @@ class Session:
             advice=tuple(self._advice.record),
         )
 
-    def _take(self) -> Call:
+    def _require_pending(self) -> Call:
         if self._pending is None:
             raise SessionStateError("no call is pending: the session has ended")
         return self._pending
@@ -285,7 +287,7 @@ class Session:
         if self._draft is not None and draft is not None:
             column = self._decider.models.index(self._draft)
             self._following.observe(column, self._advice.trim(self._draft, draft))
-            self._run[column] = True
+            self._observed[column] = True
             self._draft = None
         return self._decide(self._following)
 
@@ -309,7 +311,7 @@ class Session:
 
     def _decide(self, following: Following) -> Call | None:
         """One turn (Rule 2): renews the estimates, asks the strategy, records its decision."""
-        decider, run, left = self._decider, self._run, self._left()
+        decider, run, left = self._decider, self._observed, self._left()
         available = self._available(run, left)
         estimates = decider.estimates(following, run, self._expected_cost)
         exhausted = not any(available)
@@ -337,6 +339,6 @@ class Session:
         choice = f"{self._chosen} is estimated at {quality[models.index(self._chosen)]:.2f}"
         if not exhausted:
             return f"{choice} and no further model is worth its cost {rule}"
-        if all(map(or_, self._run, self._excluded)):
+        if all(map(or_, self._observed, self._excluded)):
             return f"{choice} and no other model is left to run"
         return f"{choice} and no further model fits under the query's limit"

@@ -1,6 +1,6 @@
 """Strategies: what to run next and whose answer to return, given what is believed; one file each.
 
-`STRATEGIES` is the table by which routers find them by name. `contract` says what a strategy is and
+`STRATEGIES` is the table by which routers find them by name. `base` says what a strategy is and
 how a new one is written; `frontier` has the cost-quality frontier that a fit finds, and the policy
 on it that a budget buys. The paper's three are `routing` (Theorem 1), `cascading` (Theorem 2) and
 `cascade_routing` (Theorem 3); beyond it `reservation_index` plans by Weitzman's rule, and

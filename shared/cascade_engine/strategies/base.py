@@ -224,7 +224,11 @@ class Strategy(ABC):
         return [free and i != model for i, free in enumerate(available)]
 
     def is_final(self, run: Sequence[bool], available: Sequence[bool], model: int) -> bool:
-        """Whether the answer of `model` is returned whatever it says; arguments as there."""
+        """Whether the answer of `model` is returned whatever it says; arguments as for `reachable`.
+
+        Only then may it be shown while it is written. Where another model has answered already,
+        that answer may still be chosen, so the last call is not final.
+        """
         return not (any(run) or any(self.reachable(run, available, model)))
 
     def choose(self, estimates: Estimates, run: BoolArray) -> IntArray:

@@ -168,7 +168,7 @@ def test_nobody_listening_costs_no_event(llamas, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("an event was made")
 
-    monkeypatch.setattr("llamaindex_cascade._runs.CascadeDecisionEvent", refuse)
+    monkeypatch.setattr("llamaindex_cascade._calls.CascadeDecisionEvent", refuse)
     llamas.make(plain).chat(ASK)
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from cascade_engine import Answer, ConfigurationError, DataError, drive
 from cascade_engine.answers.provider_reports import token_logprobs, tokens_of
-from cascade_engine.plugin.call_options import Sessions, check_options, force, laid_over
+from cascade_engine.plugin.call_options import (
+    SessionOpener,
+    check_options,
+    forced_child,
+    merged_options,
+)
 from cascade_engine.plugin.names import own_error, unknown_argument
 from cascade_engine.plugin.replay import Recording
 
@@ -37,25 +42,25 @@ def test_errors_say_what_the_user_calls_an_option():
     ],
 )
 def test_the_inner_options_hold(outer, inner, held):
-    found = laid_over(outer, inner)
+    found = merged_options(outer, inner)
     assert found == (held or {"max_cost": 1.0, "model": "small"})
     check_options(found, MODELS)
 
 
 def test_a_model_that_is_forced():
-    assert force({}, None, MODELS) is None
-    assert force({"model": "small"}, None, MODELS) == "small"
-    assert force({"model": "small"}, "small", MODELS) == "small"
+    assert forced_child({}, None, MODELS) is None
+    assert forced_child({"model": "small"}, None, MODELS) == "small"
+    assert forced_child({"model": "small"}, "small", MODELS) == "small"
     with pytest.raises(ConfigurationError, match="'large' of the call and 'small' of the block"):
-        force({"model": "small"}, "large", MODELS, called="the block")
+        forced_child({"model": "small"}, "large", MODELS, called="the block")
     with pytest.raises(ConfigurationError, match="contradict"):
-        force({"lam": 1.0}, "large", MODELS)
+        forced_child({"lam": 1.0}, "large", MODELS)
     with pytest.raises(ConfigurationError, match="none of the children"):
-        force({}, "medium", MODELS)
+        forced_child({}, "medium", MODELS)
 
 
 def test_sessions_have_the_options_of_their_call(router, held_out):
-    sessions, query = Sessions(), held_out.queries[0]
+    sessions, query = SessionOpener(), held_out.queries[0]
     first, *_ = router.models
     session = sessions.open(router, query, {"model": first})
     assert session.pending.model == first
@@ -70,14 +75,14 @@ def test_sessions_have_the_options_of_their_call(router, held_out):
 
 
 def test_a_strategy_is_tuned_once_for_each_router(router):
-    sessions = Sessions()
-    routed = sessions.routed(router, "routing")
+    sessions = SessionOpener()
+    routed = sessions.with_call_strategy(router, "routing")
     assert routed.strategy.name == "routing"
-    assert sessions.routed(router, "routing") is routed
-    assert sessions.routed(router, None) is router
-    assert sessions.routed(router, router.strategy.name) is router
+    assert sessions.with_call_strategy(router, "routing") is routed
+    assert sessions.with_call_strategy(router, None) is router
+    assert sessions.with_call_strategy(router, router.strategy.name) is router
     other = router.with_budget(None)
-    assert sessions.routed(other, "routing") is not routed
+    assert sessions.with_call_strategy(other, "routing") is not routed
 
 
 def test_an_error_that_is_no_models_ends_the_session(session):

@@ -1,7 +1,7 @@
 """Numbers read off texts and answers, which regressions and neighbours learn from.
 
-`texts` reads a query's shape and words, `vectors` places texts by similarity, `logprobs` sums up an
-answer's token log-probabilities.
+`query_text` reads a query's shape and words, `vectors` places texts by similarity, `logprobs` sums
+up an answer's token log-probabilities.
 """
 
 from cascade_engine.estimators.features.query_text import QueryFeatures

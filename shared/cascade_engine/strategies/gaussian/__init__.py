@@ -8,7 +8,7 @@ held quality asking is no longer worth its price, the reservation value.
 ```
 expected_max.py   E[max] of all subsets or prefixes of the models; E[(q - level)^+]
 independent.py    of independent qualities: closed forms up to three, quadrature for more
-correlated.py     of correlated ones: averages over fixed points; checks of covariances
+covariance.py     of correlated ones: averages over fixed points; checks of covariances
 quadrature.py     nodes and weights for integrals of products of Gaussian CDFs
 reservation.py    reservation values, for arrays and for one decision
 ```

@@ -100,7 +100,7 @@ def expected_max_subsets(
         held: a value already certain, shape (n,); -inf where there is none.
         members: which models count, shape (n, k); the others add nothing to any subset.
         cov: covariances of jointly Gaussian qualities, shape (n, k, k), in place of `sd`; symmetric
-            and positive semidefinite, and may be singular. See `correlated.check_covariance`.
+            and positive semidefinite, and may be singular. See `covariance.check_covariance`.
 
     Returns:
         Shape (n, 2^k); bit i of a column's number says whether model i is in S. Where nothing is

@@ -11,10 +11,10 @@ a model never adds more to a larger set. Everything here rests on that.
 - On the nodes of a quadrature worth is concave in relaxed memberships, and tangents bound it.
 
 ```
-batch.py       many queries: bounds, then all sets of few candidates, else the rest
-one.py         one query: the same in plain numbers, where tables cost more than their work
-relaxation.py  the concave relaxation: which candidates are surely in the best set, and which not
-branching.py   one query whose best set that leaves open: branch and bound
+batch.py             many queries: bounds, then all sets of few candidates, else the rest
+one.py               one query: the same in plain numbers, where tables cost more than their work
+relaxation.py        the concave relaxation: who is surely in the best set, and who is not
+branch_and_bound.py  one query whose best set that leaves open
 ```
 
 Only the cheapest model of the best set is asked for, and often it is known long before the set.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
 
     from cascade_engine import Call, Session, Trace
-    from cascade_engine.plugin.shadow import Shadow, Shadows
+    from cascade_engine.plugin.shadow import Shadow, ShadowPool
     from llamaindex_cascade._children import Child
     from llamaindex_cascade._streams import LiveStream
 
@@ -33,7 +33,7 @@ _DISPATCHER = get_dispatcher(__name__)
 
 
 @dataclass(frozen=True)
-class Run(Generic[Response]):
+class CascadeCall(Generic[Response]):
     """One call of the cascade.
 
     In a stream the drafts, and a live answer up to its first word, are fetched before the generator
@@ -53,7 +53,7 @@ class Run(Generic[Response]):
     children: Mapping[str, Child]
     session: Session
     request: Request
-    shadows: Shadows
+    shadows: ShadowPool
     limiter: Any = None
     shadow: Shadow | None = None
     span: str | None = field(default_factory=active_span_id.get)

@@ -13,7 +13,7 @@ import pytest
 from cascade_engine import Answer, CascadeRouter, ConfigurationError, Price, adrive, drive
 from cascade_engine.core.records import Call
 from cascade_engine.errors import SessionStateError
-from cascade_engine.plugin.shadow import Shadow, Shadows, areusing, reusing
+from cascade_engine.plugin.shadow import Shadow, ShadowPool, areusing, reusing
 from tests.helpers import answer, finished
 
 PRICES = {"small": Price(1, 1), "large": Price(10, 10)}
@@ -54,7 +54,7 @@ class TestReusing:
 
 class TestThreads:
     def test_one_runs_beside_its_caller_and_can_be_waited_for(self):
-        shadows, gate, seen = Shadows(), threading.Event(), []
+        shadows, gate, seen = ShadowPool(), threading.Event(), []
 
         def play():
             assert gate.wait(20)
@@ -70,7 +70,7 @@ class TestThreads:
         assert seen[0].daemon  # it does not keep a program from ending
 
     def test_too_many_are_skipped_and_counted(self):
-        shadows, gate, played = Shadows(limit=2), threading.Event(), []
+        shadows, gate, played = ShadowPool(limit=2), threading.Event(), []
 
         def play():
             assert gate.wait(20)
@@ -86,7 +86,7 @@ class TestThreads:
         assert shadows.failed == 0
 
     def test_errors_stay_inside_and_are_told_to_the_log(self, caplog):
-        shadows = Shadows()
+        shadows = ShadowPool()
 
         def play():
             raise ValueError("broken")
@@ -102,7 +102,7 @@ class TestThreads:
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", refuse)
-        shadows = Shadows()
+        shadows = ShadowPool()
         assert not shadows.start(list)
         assert shadows.pending == 0
         assert shadows.failed == 1
@@ -111,7 +111,7 @@ class TestThreads:
     def test_it_sees_the_context_of_its_caller(self):
         variable, seen = contextvars.ContextVar("variable"), []
         variable.set("mine")
-        shadows = Shadows()
+        shadows = ShadowPool()
         shadows.start(lambda: seen.append(variable.get()))
         assert shadows.join(20)
         assert seen == ["mine"]
@@ -119,7 +119,7 @@ class TestThreads:
 
 class TestTasks:
     async def test_one_runs_beside_its_caller_and_can_be_waited_for(self):
-        shadows, gate, seen = Shadows(), asyncio.Event(), []
+        shadows, gate, seen = ShadowPool(), asyncio.Event(), []
 
         async def play():
             await gate.wait()
@@ -136,14 +136,14 @@ class TestTasks:
         async def play():
             raise ValueError("broken")
 
-        shadows = Shadows()
+        shadows = ShadowPool()
         shadows.astart(play)
         assert await shadows.ajoin(20)
         assert shadows.failed == 1
         assert "ValueError('broken')" in caplog.text
 
     async def test_threads_are_waited_for_too_and_count_under_the_limit(self):
-        shadows, gate = Shadows(limit=2), threading.Event()
+        shadows, gate = ShadowPool(limit=2), threading.Event()
         assert shadows.start(lambda: gate.wait(20))
 
         async def play():
@@ -157,10 +157,10 @@ class TestTasks:
 
     async def test_it_cannot_be_waited_for_by_blocking_the_loop(self):
         with pytest.raises(SessionStateError, match="would block the event loop"):
-            Shadows().join()
+            ShadowPool().join()
 
     def test_a_loop_that_ends_early_leaves_no_room_taken(self):
-        shadows = Shadows(limit=1)
+        shadows = ShadowPool(limit=1)
 
         async def never():
             await asyncio.Event().wait()
@@ -175,7 +175,7 @@ class TestTasks:
         assert shadows.failed == 0
 
     def test_nor_does_one_that_is_just_closed(self):
-        shadows, loop = Shadows(limit=1), asyncio.new_event_loop()
+        shadows, loop = ShadowPool(limit=1), asyncio.new_event_loop()
 
         async def never():
             await asyncio.Event().wait()
@@ -196,7 +196,7 @@ class TestTasks:
 
 
 def test_a_copy_begins_with_none():
-    shadows = Shadows(limit=3)
+    shadows = ShadowPool(limit=3)
     shadows.skipped = 4
     for other in (copy.deepcopy(shadows), pickle.loads(pickle.dumps(shadows))):  # noqa: S301  its own
         assert other.limit == 3
@@ -206,12 +206,12 @@ def test_a_copy_begins_with_none():
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "2"])
 def test_a_limit_that_cannot_be_is_refused(limit):
     with pytest.raises(ConfigurationError, match="limit of shadows"):
-        Shadows(limit)
+        ShadowPool(limit)
 
 
 class TestTheEndOfAQuery:
     def test_outside_of_shadow_mode_the_trace_is_told_at_once(self):
-        told, shadows, ended = [], Shadows(), session()
+        told, shadows, ended = [], ShadowPool(), session()
         trace = drive(ended, answer)
         shadows.finish(ended, None, answer, lambda *end: told.append(end))
         assert told == [(trace, None)]
@@ -223,7 +223,7 @@ class TestTheEndOfAQuery:
         assert told == [(trace, None)] * 2
 
     async def test_in_shadow_mode_once_the_cascade_has_played(self):
-        told, shadows, log = [], Shadows(), []
+        told, shadows, log = [], ShadowPool(), []
         held = Answer("the incumbent's", cost=1.0)
         ended = CascadeRouter(list(PRICES), prices=PRICES).session("What is it?", only=["large"])
         drive(ended, lambda call: held)
