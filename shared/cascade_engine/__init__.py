@@ -193,11 +193,21 @@ _MOVED = {
 }
 
 
+#: Modules that had these names before, and that could be reached without an import of their own.
+_FORMER_MODULES = ("advisers", "extraction", "graders", "payloads", "structure")
+
+
 def __getattr__(name: str) -> Any:
     """A name that lives in its package's face now."""
     if name == "summarize":
         return CascadeRouter.summarize  # called with a router and data, as before
+    if name in _FORMER_MODULES:
+        return import_module(f"cascade_engine.{name}")
     for package, names in _MOVED.items():
         if name in names:
             return getattr(import_module(f"cascade_engine.{package}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for names in _MOVED.values() for name in names)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -13,7 +15,7 @@ MODULES = {
     "judge_report read_score read_scores router_prompt yes_no_prompt",
     "extraction": "Canonical Extract Extractor agree agreement automatic boxed canonical "
     "choice_letter code_block json_answer json_field label normalised_text number similarity",
-    "graders": "best_match choice contains exact exact_case grader json_fields label number "
+    "graders": "Grader Reference best_match choice contains exact exact_case grader json_fields label number "
     "sequence",
     "logs": "read_langsmith read_openai_batches",
     "payloads": "finish_reason token_logprobs token_usage tokens_of tool_calls",
@@ -26,6 +28,23 @@ def test_a_former_module_has_its_names(module):
     former = import_module(f"cascade_engine.{module}")
     missing = [name for name in MODULES[module].split() if not hasattr(former, name)]
     assert not missing
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_former_module_hands_on_all_of_them(module):
+    former = import_module(f"cascade_engine.{module}")
+    starred = getattr(former, "__all__", [n for n in vars(former) if not n.startswith("_")])
+    assert set(MODULES[module].split()) <= set(starred)
+
+
+def test_former_modules_are_attributes_of_the_engine():
+    code = "import cascade_engine; print(cascade_engine.graders.number('', '5', '5'))"
+    paths = f"import sys; sys.path[:0] = {sys.path!r}; "
+    done = subprocess.run(
+        [sys.executable, "-c", paths + code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "1.0"
+    assert {"Advice", "PriorEstimator", "Trace"} <= set(dir(cascade_engine))
 
 
 def test_former_canonical_answers_still_agree():

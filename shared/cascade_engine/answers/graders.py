@@ -20,6 +20,7 @@ from cascade_engine.answers.text import bare, mentioned, mentions, phrase, witho
 
 __all__ = [
     "Grader",
+    "Reference",
     "best_match",
     "choice",
     "contains",
