@@ -15,8 +15,8 @@ MODULES = {
     "judge_report read_score read_scores router_prompt yes_no_prompt",
     "extraction": "Canonical Extract Extractor agree agreement automatic boxed canonical "
     "choice_letter code_block json_answer json_field label normalised_text number similarity",
-    "graders": "Grader Reference best_match choice contains exact exact_case grader json_fields label number "
-    "sequence",
+    "graders": "Grader Reference best_match choice contains exact exact_case grader json_fields "
+    "label number sequence",
     "logs": "read_langsmith read_openai_batches",
     "payloads": "finish_reason token_logprobs token_usage tokens_of tool_calls",
     "structure": "STRUCTURE_COLUMNS Validator structure_features structure_table",
