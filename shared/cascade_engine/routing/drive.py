@@ -16,12 +16,12 @@ session is said here, once.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
+
+    from typing_extensions import Self
 
     from cascade_engine.core.records import Answer, Call
     from cascade_engine.core.trace import Trace
@@ -30,9 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "adrive", "attempt", "drive", "never"]
 
 
-@dataclass(slots=True)
+def never(error: Exception) -> bool:  # noqa: ARG001
+    """No error is fatal."""
+    return False
+
+
 class Attempt:
-    """One try at a session's pending call.
+    """One try at a session's pending call, as `attempt` makes it; reported when its block is left.
+
+    It is a class, and no generator with `contextmanager`, since every call of a model passes
+    through it: a generator takes three times as many Python calls.
 
     Attributes:
         answer: what the model answered, to be set within the block.
@@ -40,17 +47,30 @@ class Attempt:
             begun: leaving the block without an error then tells the session nothing.
     """
 
-    answer: Answer | None = None
-    is_deferred: bool = False
+    __slots__ = ("_fatal", "_session", "_start", "answer", "is_deferred")
+
+    def __init__(self, session: Session, fatal: Callable[[Exception], bool]) -> None:
+        self._session = session
+        self._fatal = fatal
+        self.answer: Answer | None = None
+        self.is_deferred = False
+
+    def __enter__(self) -> Self:
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            if not self.is_deferred:
+                self._session.answer(self.answer)  # type: ignore[arg-type]  # None is refused
+            return False
+        if not isinstance(error, Exception) or self._fatal(error):
+            return False
+        self._session.fail(error, seconds=time.perf_counter() - self._start)
+        return True
 
 
-def never(error: Exception) -> bool:  # noqa: ARG001
-    """Takes no error for a fatal one."""
-    return False
-
-
-@contextmanager
-def attempt(session: Session, fatal: Callable[[Exception], bool] = never) -> Iterator[Attempt]:
+def attempt(session: Session, fatal: Callable[[Exception], bool] = never) -> Attempt:
     """Reports what comes of the pending call: the answer set in the block, or the error raised.
 
     An `Exception` counts as the model's failure, with the seconds it took; what is none
@@ -64,17 +84,7 @@ def attempt(session: Session, fatal: Callable[[Exception], bool] = never) -> Ite
     Raises:
         DataError: the block ended without an answer.
     """
-    start = time.perf_counter()
-    tried = Attempt()
-    try:
-        yield tried
-    except Exception as error:
-        if fatal(error):
-            raise
-        session.fail(error, seconds=time.perf_counter() - start)
-    else:
-        if not tried.is_deferred:
-            session.answer(tried.answer)  # type: ignore[arg-type]  # None is refused
+    return Attempt(session, fatal)
 
 
 def drive(
